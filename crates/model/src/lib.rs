@@ -1,0 +1,21 @@
+//! The plain types that all of Amphipod speaks: what a probe observed, whose it was, and what leaves
+//! the house. No I/O, no async. Only [`line`], the outward JSON form, knows serde.
+
+pub mod errno;
+pub mod identity;
+pub mod line;
+pub mod metadata;
+pub mod observation;
+pub mod record;
+pub mod status;
+pub mod text;
+pub mod time;
+
+pub use identity::{Identity, Workload};
+pub use metadata::{Change, Container, Pod, Service};
+pub use observation::{
+    Connection, ConnectionEvent, Counters, Direction, Drop, Flow, Observation, Process, Protocol, Subject,
+};
+pub use record::{Endpoint, Record};
+pub use text::Comm;
+pub use time::Timestamp;
