@@ -1,1 +1,15 @@
+//! The agent: watches one node and tells who talks to whom.
+//!
+//! Data flows one way: probe threads → a bounded queue → the [`pipeline`] thread (identify, aggregate, publish) →
+//! [`export`] (Prometheus, status, live records). [`App`] wires it.
 
+mod app;
+pub mod config;
+mod error;
+pub mod export;
+pub mod pipeline;
+pub mod supervise;
+
+pub use app::App;
+pub use config::Config;
+pub use error::Error;

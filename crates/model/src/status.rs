@@ -54,3 +54,85 @@ pub struct Loss {
     pub cause: String,
     pub count: u64,
 }
+
+/// The agent's `/api/v1/status`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Status {
+    /// Amphipod's own version.
+    pub version: String,
+    pub node: String,
+    /// `kubernetes` or `standalone`.
+    pub mode: String,
+    /// Release of the running kernel.
+    pub kernel: String,
+    pub pid: u32,
+    pub uptime_seconds: f64,
+    /// Probes are attached and the first metadata is complete (standalone: always complete).
+    pub ready: bool,
+    /// Why not, if not.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub waiting_for: String,
+    pub programs: Vec<ProgramStatus>,
+    pub maps: Vec<MapStatus>,
+    pub losses: Vec<Loss>,
+    /// Records that name no workload at their local end, by cause.
+    pub unattributed: Vec<Count>,
+    pub queues: Vec<QueueStatus>,
+    /// Live label sets by metric, and events counted under `__overflow__` for want of room.
+    pub series: Vec<SeriesStatus>,
+    pub records: RecordsStatus,
+    pub cost: Cost,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Count {
+    pub name: String,
+    pub count: u64,
+}
+
+/// One bounded queue.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct QueueStatus {
+    pub queue: String,
+    pub depth: u64,
+    pub capacity: u64,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SeriesStatus {
+    pub metric: String,
+    pub series: u64,
+    pub overflow: u64,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct RecordsStatus {
+    /// Since the start.
+    pub total: u64,
+    /// Over the last few seconds.
+    pub per_second: f64,
+    /// Kept for `last=`.
+    pub buffered: u64,
+    /// Connected readers of live records.
+    pub readers: u64,
+}
+
+/// What Amphipod itself costs now.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Cost {
+    /// Of one core, over the last few seconds, user space only.
+    pub cpu_percent: f64,
+    pub cpu_seconds: f64,
+    pub rss_bytes: u64,
+    pub peak_rss_bytes: u64,
+    /// Charged by the kernel for the probes' maps.
+    pub map_memory_bytes: u64,
+}
+
+/// A line among the records of a stream: so many records were lost here because the reader was too slow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Lost {
+    pub lost: u64,
+}

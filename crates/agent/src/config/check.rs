@@ -1,0 +1,158 @@
+//! From what was written to what is valid.
+
+use std::ops::RangeInclusive;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::raw::Raw;
+use super::value::{duration, show, show_size, size};
+use super::{Config, Error, Metrics, Mode, Pipeline, Records};
+
+const MS: Duration = Duration::from_millis(1);
+const SECOND: Duration = Duration::from_secs(1);
+const HOUR: Duration = Duration::from_secs(3600);
+
+impl Raw {
+    pub(super) fn check(self, node: Option<&str>) -> Result<Config, Error> {
+        let interval = 100 * MS..=HOUR;
+        let Raw { agent, tcp, flow, drop, cgroup, metrics, records, pipeline } = self;
+        let mut probes =
+            probes::Settings { run_time: agent.run_time, ..probes::Settings::default() };
+        probes.tcp.enabled = tcp.enabled;
+        probes.tcp.max_sockets = entries("tcp.max_sockets", tcp.max_sockets)?;
+        probes.tcp.ring_bytes = ring("tcp.ring_bytes", &tcp.ring_bytes)?;
+        probes.flow.enabled = flow.enabled;
+        probes.flow.interval = span("flow.interval", &flow.interval, interval.clone())?;
+        probes.flow.max_peers = entries("flow.max_peers", flow.max_peers)?;
+        probes.drop.enabled = drop.enabled;
+        probes.drop.interval = span("drop.interval", &drop.interval, interval)?;
+        probes.drop.max_entries = entries("drop.max_entries", drop.max_entries)?;
+        probes.cgroup.enabled = cgroup.enabled;
+        let buffer = count("records.buffer", records.buffer, 1..=1 << 20)? as usize;
+        Ok(Config {
+            node: name(&agent.node, node)?.into(),
+            mode: mode(&agent.mode)?,
+            listen: listen(&agent.listen)?,
+            socket: socket(&agent.socket)?,
+            drain: span("agent.drain", &agent.drain, 100 * MS..=60 * SECOND)?,
+            probes,
+            metrics: Metrics {
+                max_series: count("metrics.max_series", metrics.max_series, 1..=1 << 20)? as usize,
+                expiry: span("metrics.expiry", &metrics.expiry, SECOND..=24 * HOUR)?,
+                pod_labels: metrics.pod_labels,
+            },
+            records: Records {
+                buffer,
+                backlog: count("records.backlog", records.backlog, buffer as u64..=1 << 22)?
+                    as usize,
+                max_readers: count("records.max_readers", records.max_readers, 1..=256)? as usize,
+            },
+            pipeline: Pipeline {
+                queue: count("pipeline.queue", pipeline.queue, 1..=65_536)? as usize,
+                max_connections: count(
+                    "pipeline.max_connections",
+                    pipeline.max_connections,
+                    1..=1 << 24,
+                )? as usize,
+            },
+        })
+    }
+}
+
+fn wrong(key: &str, value: impl ToString, expected: impl Into<String>) -> Error {
+    Error::Value { key: key.into(), value: value.to_string(), expected: expected.into() }
+}
+
+fn quoted(value: &str) -> String {
+    toml::Value::from(value).to_string()
+}
+
+/// A Kubernetes node's name is a DNS subdomain; a host's name is taken as it is.
+fn name(file: &str, environment: Option<&str>) -> Result<String, Error> {
+    let given = if file.is_empty() { environment.unwrap_or_default() } else { file };
+    if given.is_empty() {
+        return Ok(rustix::system::uname().nodename().to_string_lossy().into_owned());
+    }
+    let valid = given.len() <= 253
+        && given.chars().all(|character| {
+            character.is_ascii_alphanumeric() || matches!(character, '-' | '.' | '_')
+        });
+    let key = if file.is_empty() { "NODE_NAME" } else { "agent.node" };
+    match valid {
+        true => Ok(given.to_owned()),
+        false => Err(wrong(key, quoted(given), "at most 253 letters, digits, `-`, `_` and `.`")),
+    }
+}
+
+fn mode(text: &str) -> Result<Mode, Error> {
+    match text {
+        "kubernetes" => Ok(Mode::Kubernetes),
+        "standalone" => Ok(Mode::Standalone),
+        other => Err(wrong("agent.mode", quoted(other), "\"kubernetes\" or \"standalone\"")),
+    }
+}
+
+fn listen(text: &str) -> Result<Option<std::net::SocketAddr>, Error> {
+    match text {
+        "off" => Ok(None),
+        text => text.parse().map(Some).map_err(|_| {
+            wrong(
+                "agent.listen",
+                quoted(text),
+                "an IP address and port, such as \"127.0.0.1:7172\", or \"off\"",
+            )
+        }),
+    }
+}
+
+fn socket(text: &str) -> Result<PathBuf, Error> {
+    // sun_path holds 108 bytes with the final NUL.
+    match text.starts_with('/') && !text.ends_with('/') && text.len() < 108 && !text.contains('\0')
+    {
+        true => Ok(text.into()),
+        false => Err(wrong("agent.socket", quoted(text), "an absolute path of at most 107 bytes")),
+    }
+}
+
+fn count(key: &str, value: u64, range: RangeInclusive<u64>) -> Result<u64, Error> {
+    match range.contains(&value) {
+        true => Ok(value),
+        false => Err(wrong(
+            key,
+            value,
+            format!("a whole number from {} to {}", range.start(), range.end()),
+        )),
+    }
+}
+
+/// Entries of a BPF map.
+fn entries(key: &str, value: u64) -> Result<u32, Error> {
+    count(key, value, 16..=1 << 24).map(|value| value as u32)
+}
+
+fn span(key: &str, text: &str, range: RangeInclusive<Duration>) -> Result<Duration, Error> {
+    duration(text).filter(|span| range.contains(span)).ok_or_else(|| {
+        let expected = format!(
+            "a duration from {} to {}, such as \"5s\" or \"250ms\"",
+            show(*range.start()),
+            show(*range.end())
+        );
+        wrong(key, quoted(text), expected)
+    })
+}
+
+/// The kernel wants a ring buffer's size to be a power of two and a multiple of the page size.
+fn ring(key: &str, text: &str) -> Result<u32, Error> {
+    let range = 64 << 10..=1 << 30;
+    size(text)
+        .filter(|bytes| range.contains(bytes) && bytes.is_power_of_two())
+        .map(|bytes| bytes as u32)
+        .ok_or_else(|| {
+            let expected = format!(
+                "a power of two from {} to {}, such as \"8MiB\"",
+                show_size(*range.start()),
+                show_size(*range.end())
+            );
+            wrong(key, quoted(text), expected)
+        })
+}

@@ -1,0 +1,105 @@
+//! The agent's configuration: one TOML file, every key optional, read as [`raw::Raw`] and validated into [`Config`].
+
+mod check;
+mod raw;
+mod value;
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Valid values only. The command line's flags replace single fields.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The node's name: from the file, else `NODE_NAME`, else the host's name.
+    pub node: Arc<str>,
+    pub mode: Mode,
+    /// Where `/metrics`, `/healthz`, `/readyz` and `/api/v1/status` are served over TCP; `None`: nowhere.
+    pub listen: Option<SocketAddr>,
+    /// The socket of the local command line; live records are served here only.
+    pub socket: PathBuf,
+    /// How long a stop may take before what still runs is abandoned.
+    pub drain: Duration,
+    pub probes: probes::Settings,
+    pub metrics: Metrics,
+    pub records: Records,
+    pub pipeline: Pipeline,
+}
+
+/// Where names come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// Pods and services, fed as [`model::Change`]s.
+    Kubernetes,
+    /// One host without Kubernetes: cgroups, containers, systemd units.
+    Standalone,
+}
+
+#[derive(Clone, Debug)]
+pub struct Metrics {
+    /// Label sets that one metric can have; what comes beyond is counted under `__overflow__`.
+    pub max_series: usize,
+    /// A series that did not change for so long, and counts nothing live, is forgotten.
+    pub expiry: Duration,
+    /// Add `source_pod` and `destination_pod`.
+    pub pod_labels: bool,
+}
+
+#[derive(Clone, Debug)]
+pub struct Records {
+    /// Records kept for `last=`.
+    pub buffer: usize,
+    /// Records kept at most for a reader that falls behind; beyond it loses the oldest, and is told how many.
+    pub backlog: usize,
+    /// Readers served at once.
+    pub max_readers: usize,
+}
+
+#[derive(Clone, Debug)]
+pub struct Pipeline {
+    /// Batches that can wait between the probes and the pipeline.
+    pub queue: usize,
+    /// Live TCP connections counted by `amphipod_active_connections`.
+    pub max_connections: usize,
+}
+
+/// Each message names the key, the value and what is allowed.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("configuration {path}: {source}")]
+    Read { path: PathBuf, source: std::io::Error },
+    #[error("configuration: {0}")]
+    Syntax(String),
+    #[error("configuration: unknown key `{key}`{}", .nearest.as_ref().map(|near| format!("; did you mean `{near}`?")).unwrap_or_default())]
+    Unknown { key: String, nearest: Option<String> },
+    #[error("configuration: {key} = {value}: expected {expected}")]
+    Value { key: String, value: String, expected: String },
+}
+
+impl Config {
+    /// Where the socket is unless configured.
+    pub const SOCKET: &str = "/run/amphipod/agent.sock";
+    pub const LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 7172);
+
+    /// The file at `path`, or the defaults without one. Reads `NODE_NAME` from the environment.
+    pub fn load(path: Option<&Path>) -> Result<Self, Error> {
+        let text = match path {
+            Some(path) => std::fs::read_to_string(path)
+                .map_err(|source| Error::Read { path: path.into(), source })?,
+            None => String::new(),
+        };
+        Self::parse(&text, std::env::var("NODE_NAME").ok().as_deref())
+    }
+
+    /// A configuration from TOML. `node` is the node's name where the text does not give one; without both it is the
+    /// host's name.
+    pub fn parse(text: &str, node: Option<&str>) -> Result<Self, Error> {
+        raw::Raw::parse(text)?.check(node)
+    }
+
+    /// Every key with its default, as TOML: the reference.
+    pub fn reference() -> String {
+        toml::to_string_pretty(&raw::Raw::default()).unwrap_or_default()
+    }
+}

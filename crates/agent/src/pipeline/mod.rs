@@ -1,0 +1,1 @@
+//! From batches to records and series.
