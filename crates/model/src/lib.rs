@@ -2,6 +2,7 @@
 //! the house. No I/O, no async. Only [`line`], the outward JSON form, knows serde.
 
 pub mod errno;
+pub mod filter;
 pub mod identity;
 pub mod line;
 pub mod metadata;
@@ -11,10 +12,12 @@ pub mod status;
 pub mod text;
 pub mod time;
 
+pub use filter::Filter;
 pub use identity::{Identity, Workload};
 pub use metadata::{Change, Container, Pod, Service};
 pub use observation::{
-    Connection, ConnectionEvent, Counters, Direction, Drop, Flow, Observation, Process, Protocol, Subject,
+    Connection, ConnectionEvent, Counters, Direction, Drop, Flow, Observation, Process, Protocol,
+    Subject,
 };
 pub use record::{Endpoint, Record};
 pub use text::Comm;

@@ -8,7 +8,9 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{ConnectionEvent, Counters, Direction, Endpoint, Identity, Protocol, Record, Subject, errno};
+use crate::{
+    ConnectionEvent, Counters, Direction, Endpoint, Identity, Protocol, Record, Subject, errno,
+};
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
@@ -60,7 +62,9 @@ pub struct Line {
     pub bytes: Option<u64>,
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum Kind {
     #[default]
@@ -146,9 +150,13 @@ impl From<&Record> for Line {
                 line.event = Some(connection.event.into());
                 line.error = error(connection.errno);
                 match connection.event {
-                    ConnectionEvent::Opened => line.connect_us = known(connection.connect_ns / 1000),
+                    ConnectionEvent::Opened => {
+                        line.connect_us = known(connection.connect_ns / 1000)
+                    }
                     ConnectionEvent::Accepted => {}
-                    ConnectionEvent::Failed => line.duration_us = known(connection.duration_ns / 1000),
+                    ConnectionEvent::Failed => {
+                        line.duration_us = known(connection.duration_ns / 1000)
+                    }
                     ConnectionEvent::Closed => {
                         line.connect_us = known(connection.connect_ns / 1000);
                         line.duration_us = known(connection.duration_ns / 1000);
@@ -190,8 +198,18 @@ impl From<&Endpoint> for End {
     fn from(endpoint: &Endpoint) -> Self {
         let mut end = Self { ip: endpoint.ip, port: endpoint.port, ..Self::default() };
         if let Some(identity) = &endpoint.identity {
-            let Identity { namespace, pod, pod_uid: _, container, workload, service, names, labels, zone, host_network } =
-                identity.as_ref();
+            let Identity {
+                namespace,
+                pod,
+                pod_uid: _,
+                container,
+                workload,
+                service,
+                names,
+                labels,
+                zone,
+                host_network,
+            } = identity.as_ref();
             end.namespace.clone_from(namespace);
             end.pod.clone_from(pod);
             end.container.clone_from(container);
@@ -281,7 +299,11 @@ mod tests {
         let record = Record {
             time: Timestamp(1_700_000_000_000_000_001),
             node: "node-1".into(),
-            source: Endpoint { ip: Some([10, 0, 0, 1].into()), port: 40000, identity: Some(identity.into()) },
+            source: Endpoint {
+                ip: Some([10, 0, 0, 1].into()),
+                port: 40000,
+                identity: Some(identity.into()),
+            },
             destination: Endpoint { ip: Some([10, 0, 0, 2].into()), port: 81, identity: None },
             direction: Direction::Egress,
             protocol: Protocol::TCP,

@@ -55,7 +55,11 @@ fn write_printable(f: &mut fmt::Formatter<'_>, bytes: &[u8]) -> fmt::Result {
     use fmt::Write;
     for chunk in bytes.utf8_chunks() {
         for character in chunk.valid().chars() {
-            f.write_char(if character.is_control() { char::REPLACEMENT_CHARACTER } else { character })?;
+            f.write_char(if character.is_control() {
+                char::REPLACEMENT_CHARACTER
+            } else {
+                character
+            })?;
         }
         if !chunk.invalid().is_empty() {
             f.write_char(char::REPLACEMENT_CHARACTER)?;
@@ -71,7 +75,10 @@ mod tests {
     #[test]
     fn hostile_names_are_defused() {
         assert_eq!(Comm::from("nginx").to_string(), "nginx");
-        assert_eq!(Comm(*b"\x1b[31mred\xff\n\0\0\0\0\0\0").to_string(), "\u{fffd}[31mred\u{fffd}\u{fffd}");
+        assert_eq!(
+            Comm(*b"\x1b[31mred\xff\n\0\0\0\0\0\0").to_string(),
+            "\u{fffd}[31mred\u{fffd}\u{fffd}"
+        );
         assert_eq!(Comm(*b"0123456789abcdef").to_string(), "0123456789abcdef");
         assert_eq!(Comm::from("0123456789abcdef").to_string(), "0123456789abcde");
     }
