@@ -1,0 +1,97 @@
+//! Who is at each end of what a probe saw: cgroup id, then network namespace, then process, and an IP address
+//! only for the remote end.
+//!
+//! One thread owns a [`Directory`] and drives it; nothing here sleeps or locks:
+//!
+//! ```text
+//! let mut directory = Directory::new(Config::new(node, Mode::Kubernetes))?;   // walks the cgroup hierarchy once
+//! directory.cgroup(event, now);                  // each probes::Cgroup
+//! directory.change(change, now);                 // each model::Change of the metadata feed
+//! directory.identify(observation, now, &mut out) // each Observation: calls out(Record) now, or later ...
+//! directory.tick(now, &mut out);                 // ... from here; several times a second (100 ms is good)
+//! directory.flush(now, &mut out);                // at the end: nothing stays behind
+//! ```
+//!
+//! Every observation leaves as exactly one record. It is parked, for [`Config::patience`] at most, while its cgroup
+//! or pod is not known yet. `cgroup` and `change` only mark parked records as ready: they leave with the next
+//! `identify` or `tick`. What still has no name then is counted in [`Counters::unattributed`].
+//!
+//! `now` is wall-clock time. It may step; waiting is measured on what it advances.
+
+mod counters;
+mod directory;
+
+pub use counters::{Cause, Counters, Table};
+pub use directory::Directory;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Where names come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// A metadata feed names the pods; records wait for it.
+    Kubernetes,
+    /// No feed: systemd units, containers and sessions are named by their cgroups.
+    Standalone,
+}
+
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The name of this node; pods with this [`model::Pod::node`] are local.
+    pub node: Arc<str>,
+    pub mode: Mode,
+    /// Root of the cgroup2 hierarchy; `None`: the mount in `/proc/self/mountinfo`.
+    pub cgroup_root: Option<PathBuf>,
+    /// A procfs of the initial pid namespace.
+    pub proc_root: PathBuf,
+    /// How long a record waits for the cgroup or the pod of one of its ends.
+    pub patience: Duration,
+    /// How long a record waits for its other end's own observation, where only that can name it.
+    pub peer_patience: Duration,
+    pub limits: Limits,
+}
+
+impl Config {
+    pub fn new(node: Arc<str>, mode: Mode) -> Self {
+        Self {
+            node,
+            mode,
+            cgroup_root: None,
+            proc_root: "/proc".into(),
+            patience: Duration::from_secs(2),
+            peer_patience: Duration::from_millis(250),
+            limits: Limits::default(),
+        }
+    }
+}
+
+/// Entries that each table may hold. What does not fit is counted in [`Counters::tables`].
+#[derive(Clone, Debug)]
+pub struct Limits {
+    pub parked: usize,
+    pub cgroups: usize,
+    /// Pods of other nodes; this node's pods have the same room again.
+    pub pods: usize,
+    pub services: usize,
+    pub addresses: usize,
+    pub peers: usize,
+    pub namespaces: usize,
+    pub processes: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            parked: 16_384,
+            cgroups: 65_536,
+            pods: 32_768,
+            services: 16_384,
+            addresses: 65_536,
+            peers: 32_768,
+            namespaces: 8_192,
+            processes: 4_096,
+        }
+    }
+}
