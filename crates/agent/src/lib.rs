@@ -7,6 +7,7 @@ mod app;
 pub mod config;
 mod error;
 pub mod export;
+pub mod identity;
 pub mod pipeline;
 pub mod supervise;
 
