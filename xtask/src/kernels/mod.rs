@@ -1,0 +1,144 @@
+//! The kernel matrix: each kernel boots in an emulator and runs the probes' own tests, on real traffic.
+
+mod archive;
+mod console;
+mod guest;
+mod image;
+mod initramfs;
+mod matrix;
+mod mirror;
+mod programs;
+mod table;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Mutex;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+
+use crate::repository;
+use console::Outcome;
+use guest::Guest;
+use matrix::{Kernel, Matrix};
+use table::Column;
+
+/// How many guests run at a time. Each has two processors; more would only make their clocks late.
+const GUESTS: usize = 2;
+
+/// Lines of the console that are shown where a guest did not reach its end.
+const LAST_LINES: usize = 25;
+
+/// `kernels [--refresh] [NAME...]`: all of the matrix, or what is named.
+pub fn run(arguments: &[String]) -> Result<ExitCode> {
+    let (flags, names): (Vec<String>, Vec<String>) =
+        arguments.iter().cloned().partition(|argument| argument.starts_with('-'));
+    if let Some(flag) = flags.iter().find(|flag| *flag != "--refresh") {
+        bail!("kernels: no such flag: {flag}; there is --refresh");
+    }
+    let matrix = matrix::read(&names)?;
+    let vm = repository::target().join("vm");
+    fs::create_dir_all(&vm).with_context(|| format!("create {}", vm.display()))?;
+    let native = matrix.kernels.iter().any(Kernel::is_native);
+    let tests = if native { programs::build_tests(&vm)? } else { Vec::new() };
+
+    let waiting = Mutex::new(matrix.kernels.iter().enumerate());
+    let columns = Mutex::new(Vec::new());
+    let work = || {
+        loop {
+            let Some((place, kernel)) = lock(&waiting).next() else { break };
+            let column = test(kernel, &matrix, &tests, &vm, !flags.is_empty());
+            lock(&columns).push((place, column));
+        }
+    };
+    thread::scope(|scope| {
+        for _ in 0..GUESTS {
+            scope.spawn(work);
+        }
+    });
+    let mut columns = columns.into_inner().unwrap_or_else(|poisoned| poisoned.into_inner());
+    columns.sort_by_key(|(place, _)| *place);
+    let columns: Vec<Column> = columns.into_iter().map(|(_, column)| column).collect();
+
+    print!("\n{}", table::render(&columns));
+    let passed: u32 = columns.iter().map(|column| column.outcome.passed).sum();
+    let failed: u32 = columns.iter().map(|column| column.outcome.failed).sum();
+    println!("matrix: {passed} passed, {failed} failed");
+    Ok(if failed == 0 && passed > 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+}
+
+/// One kernel, from the archive to its column.
+fn test(
+    kernel: &Kernel,
+    matrix: &Matrix,
+    tests: &[(String, PathBuf)],
+    vm: &Path,
+    refresh: bool,
+) -> Column {
+    let begin = Instant::now();
+    let outcome = match boot(kernel, matrix, tests, vm, refresh) {
+        Ok(outcome) => outcome,
+        Err(error) => {
+            let mut outcome = Outcome::default();
+            outcome.fail(format!("{error:#}"));
+            outcome
+        }
+    };
+    let skipped = kernel.skip.clone().into_iter().collect();
+    let seconds = begin.elapsed().as_secs();
+    println!(
+        "kernels: {}: {} passed, {} failed, {seconds} s",
+        kernel.name, outcome.passed, outcome.failed
+    );
+    Column { name: kernel.name.clone(), outcome, skipped, seconds }
+}
+
+fn boot(
+    kernel: &Kernel,
+    matrix: &Matrix,
+    tests: &[(String, PathBuf)],
+    vm: &Path,
+    refresh: bool,
+) -> Result<Outcome> {
+    println!("kernels: {}: Debian {}, {}", kernel.name, kernel.suite, kernel.architecture);
+    let image = match (image::fetch(kernel, vm, refresh), &kernel.unavailable) {
+        (Ok(image), _) => image,
+        (Err(error), Some(reason)) => {
+            println!("kernels: {}: unavailable ({reason}): {error:#}", kernel.name);
+            return Ok(Outcome { release: "unavailable".to_owned(), ..Outcome::default() });
+        }
+        (Err(error), None) => return Err(error.context("unavailable")),
+    };
+    println!("kernels: {}: booting {}", kernel.name, image.release);
+    let folder = vm.join(&kernel.name);
+    let initramfs = folder.join("initramfs");
+    programs::pack(kernel, &image, matrix, tests, &initramfs)?;
+    let limit = Duration::from_secs(matrix.minutes * 60);
+    let guest = Guest {
+        architecture: &kernel.architecture,
+        kernel: &image.vmlinuz,
+        initramfs: &initramfs,
+        memory_mb: matrix.memory_mb,
+        limit,
+    };
+    let lines = guest.run()?;
+    let log = folder.join("console.log");
+    guest::save(&lines, &log)?;
+    let mut outcome = console::parse(&lines);
+    if outcome.done && outcome.verdicts.is_empty() {
+        outcome.fail("no verdict came from the guest".to_owned());
+    }
+    if outcome.failed > 0 {
+        println!("kernels: {}: the end of {}:", kernel.name, log.display());
+        for line in lines.iter().skip(lines.len().saturating_sub(LAST_LINES)) {
+            println!("  {} | {line}", kernel.name);
+        }
+    }
+    Ok(outcome)
+}

@@ -1,0 +1,142 @@
+//! What runs in a guest, beside the kernel.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+use serde::Deserialize;
+
+use super::image::Image;
+use super::initramfs::Initramfs;
+use super::matrix::{Kernel, Matrix};
+use crate::{bpf, process, repository};
+
+/// Gives a single test binary this long, emulated.
+const TEST_SECONDS: u64 = 420;
+
+/// One line of `cargo --message-format=json`, as far as it concerns test binaries.
+#[derive(Deserialize)]
+struct Message {
+    target: Option<Target>,
+    executable: Option<PathBuf>,
+}
+
+#[derive(Deserialize)]
+struct Target {
+    name: String,
+    kind: Vec<String>,
+}
+
+/// Builds the probes' tests for this machine; their names and static binaries without symbols.
+pub fn build_tests(vm: &Path) -> Result<Vec<(String, PathBuf)>> {
+    let mut cargo = repository::cargo();
+    cargo.args([
+        "test",
+        "--locked",
+        "--package",
+        "probes",
+        "--no-run",
+        "--message-format=json-render-diagnostics",
+    ]);
+    cargo.stderr(std::process::Stdio::inherit());
+    let output = process::output(&mut cargo)?;
+    let folder = vm.join("tests");
+    fs::remove_dir_all(&folder).ok();
+    fs::create_dir_all(&folder).with_context(|| format!("create {}", folder.display()))?;
+    let mut tests = Vec::new();
+    for message in output.lines().filter_map(|line| serde_json::from_str::<Message>(line).ok()) {
+        let (Some(target), Some(executable)) = (message.target, message.executable) else {
+            continue;
+        };
+        // Unit tests need no other kernel than this one.
+        if !target.kind.iter().any(|kind| kind == "test") {
+            continue;
+        }
+        let stripped = folder.join(&target.name);
+        process::run(Command::new("strip").arg("-o").arg(&stripped).arg(&executable))?;
+        if !is_static(&stripped)? {
+            bail!(
+                "{} is not static: a guest has no libraries; see .cargo/config.toml",
+                executable.display()
+            );
+        }
+        tests.push((target.name, stripped));
+    }
+    if tests.is_empty() {
+        bail!("crates/probes has no tests; there is nothing to run in a guest");
+    }
+    tests.sort();
+    Ok(tests)
+}
+
+/// Writes the file system of a guest that runs `tests`, or loads the BPF objects if it is of another architecture.
+pub fn pack(
+    kernel: &Kernel,
+    image: &Image,
+    matrix: &Matrix,
+    tests: &[(String, PathBuf)],
+    into: &Path,
+) -> Result<()> {
+    let mut files = Initramfs::new();
+    files.file("init", &read(&repository::root().join("vm/init"))?);
+    let modules = image.modules(&matrix.modules)?;
+    let order: String = modules.iter().map(|module| format!("{}.ko\n", module.name)).collect();
+    files.file("modules/order", order.as_bytes());
+    for module in &modules {
+        files.file(&format!("modules/{}.ko", module.name), &module.content);
+    }
+    files.file("timeout", TEST_SECONDS.to_string().as_bytes());
+    let skip: String = kernel.skip.keys().map(|test| format!("{test}\n")).collect();
+    files.file("skip", skip.as_bytes());
+    if kernel.is_native() {
+        files.file("bin/busybox", &read(&busybox()?)?);
+        for (name, path) in tests {
+            files.file(&format!("tests/{name}"), &read(path)?);
+        }
+    } else {
+        add_userland(&mut files, &image.root, &image.root)?;
+        for object in bpf::compile(&kernel.architecture)? {
+            files.file(&format!("objects/{}.o", object.name), &read(&object.path)?);
+        }
+    }
+    fs::write(into, files.finish()).with_context(|| format!("write {}", into.display()))
+}
+
+fn read(path: &Path) -> Result<Vec<u8>> {
+    fs::read(path).with_context(|| format!("read {}", path.display()))
+}
+
+/// This machine's, which has to be the static one.
+fn busybox() -> Result<PathBuf> {
+    for path in ["/bin/busybox", "/usr/bin/busybox"].map(PathBuf::from) {
+        if path.exists() && is_static(&path)? {
+            return Ok(path);
+        }
+    }
+    bail!("no static busybox; Debian, Ubuntu: apt-get install busybox-static")
+}
+
+/// Adds the programs and libraries of unpacked packages: busybox, bpftool and what they need.
+fn add_userland(files: &mut Initramfs, root: &Path, folder: &Path) -> Result<()> {
+    for entry in fs::read_dir(folder).with_context(|| format!("read {}", folder.display()))? {
+        let path = entry?.path();
+        let inside = path.strip_prefix(root)?.to_string_lossy().into_owned();
+        if path.is_dir() && !path.is_symlink() {
+            let unneeded = ["boot", "usr/share", "etc", "var"].contains(&inside.as_str());
+            if !unneeded && !inside.ends_with("lib/modules") && !inside.ends_with("gconv") {
+                add_userland(files, root, &path)?;
+            }
+        } else if path.is_file() {
+            // A symbolic link becomes a copy of what it stands for.
+            files.file(&inside, &read(&path)?);
+        }
+    }
+    Ok(())
+}
+
+/// Whether an ELF file needs no interpreter.
+fn is_static(path: &Path) -> Result<bool> {
+    let headers = process::output(Command::new("readelf").args(["-lW"]).arg(path))?;
+    Ok(!headers.contains("INTERP"))
+}

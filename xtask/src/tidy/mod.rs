@@ -1,0 +1,4 @@
+use std::process::ExitCode;
+pub fn run() -> anyhow::Result<ExitCode> {
+    Ok(ExitCode::SUCCESS)
+}
