@@ -14,7 +14,8 @@ pub enum Cause {
 }
 
 impl Cause {
-    pub const ALL: [Self; 4] = [Self::UnknownCgroup, Self::UnknownPod, Self::NoOwner, Self::ParkFull];
+    pub const ALL: [Self; 4] =
+        [Self::UnknownCgroup, Self::UnknownPod, Self::NoOwner, Self::ParkFull];
 
     /// The value of the label `cause`.
     pub fn name(self) -> &'static str {

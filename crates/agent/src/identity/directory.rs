@@ -27,10 +27,23 @@ impl Directory {
     }
 
     /// Names both ends; calls `out` at once or, if something must be waited for, in a later call of this or [`Self::tick`].
-    pub fn identify(&mut self, observation: Observation, now: Timestamp, out: &mut impl FnMut(Record)) {
+    pub fn identify(
+        &mut self,
+        observation: Observation,
+        now: Timestamp,
+        out: &mut impl FnMut(Record),
+    ) {
         let _ = now;
-        let local = Endpoint { ip: Some(observation.local.ip()), port: observation.local.port(), identity: None };
-        let remote = Endpoint { ip: Some(observation.remote.ip()), port: observation.remote.port(), identity: None };
+        let local = Endpoint {
+            ip: Some(observation.local.ip()),
+            port: observation.local.port(),
+            identity: None,
+        };
+        let remote = Endpoint {
+            ip: Some(observation.remote.ip()),
+            port: observation.remote.port(),
+            identity: None,
+        };
         let (source, destination) = match observation.direction {
             Direction::Egress => (local, remote),
             Direction::Ingress => (remote, local),

@@ -20,6 +20,7 @@
 
 mod counters;
 mod directory;
+pub mod path;
 
 pub use counters::{Cause, Counters, Table};
 pub use directory::Directory;
