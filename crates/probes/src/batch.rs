@@ -14,8 +14,13 @@ pub enum Batch {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Cgroup {
     /// `path` starts with `/` and is relative to the hierarchy's root.
-    Created { id: u64, path: String },
-    Removed { id: u64 },
+    Created {
+        id: u64,
+        path: String,
+    },
+    Removed {
+        id: u64,
+    },
 }
 
 /// The health of all probes at one moment.

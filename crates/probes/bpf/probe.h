@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What every probe shares: its ring buffer, its loss counters, its owner fields. */
+#pragma once
+
+#include "kernel.h"
+
+#define TASK_COMM_LEN 16
+
+/* Why an event did not reach user space. The names are in src/loss.rs. */
+enum loss {
+	LOSS_RING_FULL,
+	LOSS_MAP_FULL,
+	LOSS_UNREADABLE,
+	LOSS_CAUSES,
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, LOSS_CAUSES);
+	__type(key, __u32);
+	__type(value, __u64);
+} lost SEC(".maps");
+
+static __always_inline void count_loss(__u32 cause)
+{
+	__u64 *count = bpf_map_lookup_elem(&lost, &cause);
+	if (count)
+		*count += 1;
+}
+
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 256 * 1024);
+} events SEC(".maps");
+
+/* User space polls; waking it for each event would cost more than the event. It is woken when this much waits. */
+const volatile __u64 wakeup_bytes = 64 * 1024;
+
+static __always_inline __u64 ring_flags(void)
+{
+	return bpf_ringbuf_query(&events, BPF_RB_AVAIL_DATA) >= wakeup_bytes ? BPF_RB_FORCE_WAKEUP : BPF_RB_NO_WAKEUP;
+}
+
+/* The process behind a socket. */
+struct owner {
+	__u64 cgroup_id;
+	__u32 netns;
+	__u32 pid;
+	__u8 comm[TASK_COMM_LEN];
+};
+
+/* Addresses in network order, IPv4 ones as IPv4-mapped IPv6; ports in host order. */
+struct ends {
+	__be32 local[4];
+	__be32 remote[4];
+	__u16 local_port;
+	__u16 remote_port;
+};
+
+static __always_inline void map_ipv4(__be32 to[4], __be32 address)
+{
+	to[0] = 0;
+	to[1] = 0;
+	to[2] = bpf_htonl(0xffff);
+	to[3] = address;
+}
+
+/* For programs that hold `sk` as a typed pointer. */
+static __always_inline __u64 sk_cgroup_id(struct sock *sk)
+{
+	if (bpf_core_field_exists(struct sock_cgroup_data, cgroup)) {
+		struct cgroup *cgroup = sk->sk_cgrp_data.cgroup;
+		return cgroup ? cgroup->kn->id : 0;
+	} else {
+		struct sock_cgroup_data___v5_10 *data = (void *)&sk->sk_cgrp_data;
+		struct cgroup *cgroup = (void *)BPF_CORE_READ(data, val);
+		return !cgroup || ((unsigned long)cgroup & 1) ? 0 : BPF_CORE_READ(cgroup, kn, id);
+	}
+}
+
+/* For programs that hold `sk` as a number that may be stale. */
+static __always_inline __u64 sk_cgroup_id_probed(struct sock *sk)
+{
+	if (bpf_core_field_exists(struct sock_cgroup_data, cgroup))
+		return BPF_CORE_READ(sk, sk_cgrp_data.cgroup, kn, id);
+	struct sock_cgroup_data___v5_10 *data = (void *)&sk->sk_cgrp_data;
+	struct cgroup *cgroup = (void *)BPF_CORE_READ(data, val);
+	return !cgroup || ((unsigned long)cgroup & 1) ? 0 : BPF_CORE_READ(cgroup, kn, id);
+}
+
+/* The running task. An io_uring worker counts as the process that it works for. */
+static __always_inline void current_owner(struct owner *owner)
+{
+	owner->pid = bpf_get_current_pid_tgid() >> 32;
+	bpf_get_current_comm(owner->comm, sizeof(owner->comm));
+}

@@ -1,0 +1,136 @@
+//! What a probe's thread works with.
+
+use std::collections::HashMap;
+use std::os::fd::AsFd;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Sender, SyncSender, TrySendError};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use libbpf_rs::skel::Skel;
+use libbpf_rs::{MapCore, MapHandle};
+
+use crate::feature::Features;
+use crate::health::Health;
+use crate::{Batch, Error, Settings};
+
+pub struct Context {
+    pub probe: &'static str,
+    pub settings: Arc<Settings>,
+    pub features: Features,
+    pub health: Arc<Health>,
+    pub patience: Duration,
+    pub out: SyncSender<Batch>,
+    pub stop: Arc<Stop>,
+    pub shared: Arc<SharedMaps>,
+    pub started: Sender<Result<(), Error>>,
+}
+
+impl Context {
+    /// Says that the probe is loaded and attached. Until then [`crate::start`] waits.
+    pub fn ready(&self) {
+        // Nobody waits any more: the start was given up, and the stop will come.
+        self.started.send(Ok(())).ok();
+    }
+
+    pub fn cancelled(&self) -> bool {
+        self.stop.is_set()
+    }
+
+    /// Passes the time; false once the probe must end.
+    pub fn wait(&self, time: Duration) -> bool {
+        !self.stop.wait(time)
+    }
+
+    /// Delivers, waiting for room up to the probe's patience; what finds none is shed and counted.
+    pub fn send(&self, mut batch: Batch) {
+        let count = batch.len();
+        if count == 0 {
+            return;
+        }
+        let deadline = Instant::now() + self.patience;
+        loop {
+            match self.out.try_send(batch) {
+                Ok(()) | Err(TrySendError::Disconnected(_)) => return,
+                Err(TrySendError::Full(back)) => batch = back,
+            }
+            if self.cancelled() || Instant::now() >= deadline {
+                self.health.shed(count as u64);
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    /// Makes the loaded object's programs and maps part of the probe's health.
+    pub fn register<'obj>(&self, skel: &impl Skel<'obj>) {
+        for program in skel.object().progs() {
+            let name = program.name().to_string_lossy().into_owned();
+            self.health.loaded(&name, program.as_fd().try_clone_to_owned().ok());
+        }
+        for map in skel.object().maps() {
+            let name = map.name().to_string_lossy().into_owned();
+            if let (false, Ok(handle)) = (name.contains('.'), MapHandle::try_from(&map)) {
+                self.health.map(name, handle);
+            }
+        }
+    }
+
+    /// Names the probe that an error of libbpf belongs to.
+    pub fn error(&self, source: libbpf_rs::Error) -> Error {
+        Error::Probe { probe: self.probe, source }
+    }
+}
+
+impl Batch {
+    pub(crate) fn len(&self) -> usize {
+        match self {
+            Self::Observations(observations) => observations.len(),
+            Self::Cgroups(cgroups) => cgroups.len(),
+        }
+    }
+}
+
+/// Tells every probe to end, at once.
+#[derive(Default)]
+pub struct Stop {
+    set: AtomicBool,
+    lock: Mutex<()>,
+    wake: Condvar,
+}
+
+impl Stop {
+    pub fn set(&self) {
+        self.set.store(true, Ordering::Release);
+        let _guard = self.lock.lock().unwrap_or_else(PoisonError::into_inner);
+        self.wake.notify_all();
+    }
+
+    fn is_set(&self) -> bool {
+        self.set.load(Ordering::Acquire)
+    }
+
+    /// True if the stop came before `time` was over.
+    fn wait(&self, time: Duration) -> bool {
+        let guard = self.lock.lock().unwrap_or_else(PoisonError::into_inner);
+        let waited = self.wake.wait_timeout_while(guard, time, |()| !self.is_set());
+        drop(waited);
+        self.is_set()
+    }
+}
+
+/// Maps that one probe keeps and another reads.
+#[derive(Default)]
+pub struct SharedMaps(Mutex<HashMap<&'static str, MapHandle>>);
+
+impl SharedMaps {
+    pub fn publish(&self, name: &'static str, map: MapHandle) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(name, map);
+    }
+
+    /// `None` if the probe that keeps it did not start.
+    pub fn get(&self, name: &str) -> Option<MapHandle> {
+        let maps = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        MapHandle::try_from(maps.get(name)?).ok()
+    }
+}

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause */
+/* What this kernel can do, asked by trying: each program uses one feature and nothing else. */
+#include "kernel.h"
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";
+
+/* bpf_get_socket_cookie in tracing programs (5.12) */
+SEC("tp_btf/tcp_destroy_sock")
+int BPF_PROG(feature_cookie, struct sock *sk)
+{
+	return bpf_get_socket_cookie(sk) ? 0 : 0;
+}
+
+/* bpf_sock_from_file and storage of a socket in iterators (5.11) */
+struct {
+	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, int);
+} storage SEC(".maps");
+
+SEC("iter/task_file")
+int feature_sock_from_file(struct bpf_iter__task_file *ctx)
+{
+	if (!ctx->file)
+		return 0;
+	struct socket *socket = bpf_sock_from_file(ctx->file);
+	struct sock *sk = socket ? socket->sk : 0;
+	if (sk)
+		bpf_sk_storage_get(&storage, sk, 0, 0);
+	return 0;
+}
+
+/* Programs at the exit of kernel functions: built with ftrace, and on arm64 since 6.4 */
+SEC("fexit/inet_csk_accept")
+int feature_fexit(__u64 *ctx)
+{
+	return 0;
+}

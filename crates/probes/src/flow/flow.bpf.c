@@ -1,0 +1,398 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause */
+/* What sockets move, interval by interval. TCP: the kernel counts, an iterator reads. UDP and the rest, for which it
+ * keeps no counters: two cgroup programs count into the socket's own storage. */
+#include "../tcp/tcp.h"
+#include "flow.h"
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";
+
+struct flow_event flow_event_type SEC(".rodata.types");
+
+/* ---- TCP: read out the sockets that the probe `tcp` keeps ---- */
+
+/* Entries seen in this read, for the map's fill level. */
+__u64 tcp_entries = 0;
+
+static __always_inline void read_ends_probed(struct ends *ends, struct sock *sk)
+{
+	if (BPF_CORE_READ(sk, __sk_common.skc_family) == AF_INET6) {
+		BPF_CORE_READ_INTO(&ends->local, sk, __sk_common.skc_v6_rcv_saddr.in6_u.u6_addr32);
+		BPF_CORE_READ_INTO(&ends->remote, sk, __sk_common.skc_v6_daddr.in6_u.u6_addr32);
+	} else {
+		map_ipv4(ends->local, BPF_CORE_READ(sk, __sk_common.skc_rcv_saddr));
+		map_ipv4(ends->remote, BPF_CORE_READ(sk, __sk_common.skc_daddr));
+	}
+	ends->local_port = bpf_ntohs(BPF_CORE_READ((struct inet_sock *)sk, inet_sport));
+	ends->remote_port = bpf_ntohs(BPF_CORE_READ(sk, __sk_common.skc_dport));
+}
+
+/* The memory behind the key may already be another socket's, or nobody's. */
+static __always_inline bool same_socket(struct sock *sk, struct tcp_socket *socket)
+{
+	return BPF_CORE_READ(sk, __sk_common.skc_cookie.counter) == (__s64)socket->cookie &&
+	       BPF_CORE_READ(sk, __sk_common.skc_state) != TCP_CLOSE &&
+	       bpf_ntohs(BPF_CORE_READ((struct inet_sock *)sk, inet_sport)) == socket->local_port;
+}
+
+static __always_inline void write_tcp(struct seq_file *seq, struct sock *sk, struct tcp_socket *socket,
+				      struct tcp_event *event, __u8 kind)
+{
+	event->cookie = socket->cookie;
+	event->socket = (__u64)sk;
+	event->connect_ns = socket->connect_ns;
+	event->owner = socket->owner;
+	event->kind = kind;
+	event->role = socket->role;
+	event->interval_ns = socket->reported_ns ? event->time_ns - socket->reported_ns : 0;
+	bpf_seq_write(seq, event, sizeof(*event));
+}
+
+static __always_inline void read_listener(struct seq_file *seq, struct sock *sk, struct tcp_socket *socket)
+{
+	__u32 drops = BPF_CORE_READ(sk, sk_drops.counter);
+	__u32 known = socket->reported.packets_received;
+	if (drops == known)
+		return;
+	struct tcp_event event = { .time_ns = bpf_ktime_get_ns() };
+	socket->reported.packets_received = drops;
+	event.deltas.packets_received = drops - known;
+	read_ends_probed(&event.ends, sk);
+	write_tcp(seq, sk, socket, &event, TCP_OVERFLOW);
+	socket->reported_ns = event.time_ns;
+}
+
+/* A transition that the kernel never showed us. Believed when seen twice, because an entry can be reused while it is
+ * read. */
+static __always_inline void read_stale(struct seq_file *seq, struct sock *sk, struct tcp_socket *socket)
+{
+	if (socket->suspect == 0) {
+		socket->suspect = 1;
+		return;
+	}
+	struct tcp_event event = { .time_ns = bpf_ktime_get_ns(), .totals = socket->reported };
+	event.ends.local_port = socket->local_port;
+	write_tcp(seq, sk, socket, &event, TCP_STALE);
+}
+
+SEC("iter/bpf_map_elem")
+int flow_tcp(struct bpf_iter__bpf_map_elem *ctx)
+{
+	__u64 *key = ctx->key;
+	struct tcp_socket *socket = ctx->value;
+	if (!key || !socket)
+		return 0;
+	tcp_entries++;
+	struct sock *sk = (void *)*key;
+	struct tcp_sock *tp = (void *)sk;
+	struct seq_file *seq = ctx->meta->seq;
+	if (socket->state == TCP_SYN_SENT || socket->state == TCP_SYN_RECV || socket->flags & SOCKET_CLOSED)
+		return 0;
+	if (!same_socket(sk, socket)) {
+		read_stale(seq, sk, socket);
+		return 0;
+	}
+	socket->suspect = 0;
+	if (socket->role == ROLE_LISTENER) {
+		read_listener(seq, sk, socket);
+		return 0;
+	}
+	/* Nothing sent, nothing received: most connections, most of the time. */
+	if (BPF_CORE_READ(tp, segs_in) == socket->reported.packets_received &&
+	    BPF_CORE_READ(tp, segs_out) == socket->reported.packets_sent) {
+		socket->reported_ns = bpf_ktime_get_ns();
+		return 0;
+	}
+	struct tcp_event event = { .time_ns = bpf_ktime_get_ns() };
+	READ_TCP_COUNTERS(&event.totals, tp, BPF_CORE_READ);
+	read_ends_probed(&event.ends, sk);
+	/* Closed while it was read: the closing event has the rest. */
+	if (!same_socket(sk, socket))
+		return 0;
+	subtract_counters(&event.deltas, &event.totals, &socket->reported);
+	socket->reported = event.totals;
+	write_tcp(seq, sk, socket, &event, TCP_FLOW);
+	socket->reported_ns = event.time_ns;
+	return 0;
+}
+
+/* ---- UDP and other protocols: count ---- */
+
+struct {
+	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, struct flow_socket);
+} flow_sockets SEC(".maps");
+
+/* Peers of a socket beyond the one that its storage follows. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, 65536);
+	__type(key, struct flow_peer_key);
+	__type(value, struct flow_peer);
+} flow_peers SEC(".maps");
+
+/* User space moves on to the next epoch, lets writers finish, then reads and deletes what the last one left. */
+__u32 epoch = 0;
+
+struct packet {
+	struct ends ends;
+	__u32 bytes;
+	__u32 packets;
+};
+
+/* include/linux/ip.h, include/linux/ipv6.h: enough of them */
+#define IPV4_HEADER 20
+#define IPV6_HEADER 40
+#define UDP_HEADER 8
+
+/* The addresses and ports of the packet at `skb`, seen from this end. False if its headers cannot be read. */
+static __always_inline bool read_packet(struct __sk_buff *skb, __u32 protocol, bool egress, struct packet *packet)
+{
+	void *data = (void *)(long)skb->data;
+	void *end = (void *)(long)skb->data_end;
+	__u32 header;
+	struct ends *ends = &packet->ends;
+	__be32 *local = egress ? ends->local : ends->remote;
+	__be32 *remote = egress ? ends->remote : ends->local;
+
+	if (skb->protocol == bpf_htons(0x0800)) {
+		if (data + IPV4_HEADER > end)
+			return false;
+		__be32 *ip = data;
+		header = (*(__u8 *)data & 0xf) * 4;
+		map_ipv4(local, ip[3]);
+		map_ipv4(remote, ip[4]);
+	} else {
+		if (data + IPV6_HEADER > end)
+			return false;
+		__be32 *ip = data;
+		header = IPV6_HEADER;
+		for (int i = 0; i < 4; i++) {
+			local[i] = ip[2 + i];
+			remote[i] = ip[6 + i];
+		}
+	}
+	ends->local_port = 0;
+	ends->remote_port = 0;
+	if (protocol == IPPROTO_UDP) {
+		if (header > 60 || data + header + UDP_HEADER > end)
+			return false;
+		__be16 *ports = data + header;
+		__u16 source = bpf_ntohs(ports[0]);
+		__u16 destination = bpf_ntohs(ports[1]);
+		ends->local_port = egress ? source : destination;
+		ends->remote_port = egress ? destination : source;
+		header += UDP_HEADER;
+	}
+	packet->bytes = skb->len > header ? skb->len - header : 0;
+	/* With segmentation offload one buffer is many datagrams. */
+	packet->packets = skb->gso_segs > 1 ? skb->gso_segs : 1;
+	return true;
+}
+
+static __always_inline bool same_peer(const struct ends *a, const struct ends *b)
+{
+	return a->remote_port == b->remote_port && a->remote[3] == b->remote[3] && a->remote[2] == b->remote[2] &&
+	       a->remote[1] == b->remote[1] && a->remote[0] == b->remote[0];
+}
+
+static __always_inline void add(struct flow_counters *counters, const struct packet *packet, bool egress)
+{
+	if (egress) {
+		__sync_fetch_and_add(&counters->bytes_sent, packet->bytes);
+		__sync_fetch_and_add(&counters->packets_sent, packet->packets);
+	} else {
+		__sync_fetch_and_add(&counters->bytes_received, packet->bytes);
+		__sync_fetch_and_add(&counters->packets_received, packet->packets);
+	}
+}
+
+static __noinline int count_peer(struct flow_socket *socket, struct packet *packet, __u64 cookie, bool egress)
+{
+	struct flow_peer_key key = { .cookie = cookie, .epoch = epoch };
+	__builtin_memcpy(key.remote, packet->ends.remote, sizeof(key.remote));
+	key.remote_port = packet->ends.remote_port;
+	struct flow_peer *peer = bpf_map_lookup_elem(&flow_peers, &key);
+	if (!peer) {
+		struct flow_peer new = {
+			.owner = socket->owner,
+			.started_ns = bpf_ktime_get_ns(),
+			.protocol = socket->protocol,
+			.incoming = !egress,
+			.local_port = packet->ends.local_port,
+		};
+		__builtin_memcpy(new.local, packet->ends.local, sizeof(new.local));
+		bpf_map_update_elem(&flow_peers, &key, &new, BPF_NOEXIST);
+		peer = bpf_map_lookup_elem(&flow_peers, &key);
+		if (!peer) {
+			count_loss(LOSS_MAP_FULL);
+			return 0;
+		}
+	}
+	add(&peer->counters, packet, egress);
+	return 0;
+}
+
+static __always_inline int count(struct __sk_buff *skb, bool egress)
+{
+	struct bpf_sock *sk = skb->sk;
+	if (!sk)
+		return 1;
+	sk = bpf_sk_fullsock(sk);
+	if (!sk)
+		return 1;
+	__u32 protocol = sk->protocol;
+	if (protocol == IPPROTO_TCP)
+		return 1;
+	struct flow_socket *socket = bpf_sk_storage_get(&flow_sockets, sk, NULL, BPF_SK_STORAGE_GET_F_CREATE);
+	if (!socket) {
+		count_loss(LOSS_MAP_FULL);
+		return 1;
+	}
+	struct packet packet;
+	if (!read_packet(skb, protocol, egress, &packet)) {
+		count_loss(LOSS_UNREADABLE);
+		return 1;
+	}
+	if (socket->followed) {
+		if (same_peer(&socket->ends, &packet.ends)) {
+			add(&socket->counters, &packet, egress);
+			return 1;
+		}
+		count_peer(socket, &packet, bpf_get_socket_cookie(skb), egress);
+		return 1;
+	}
+	/* The first peer is followed in the storage itself. Whoever loses the race to be first is counted as a peer. */
+	__sync_fetch_and_add(&socket->claims, 1);
+	if (socket->claims != 1) {
+		count_peer(socket, &packet, bpf_get_socket_cookie(skb), egress);
+		return 1;
+	}
+	socket->cookie = bpf_get_socket_cookie(skb);
+	socket->ends = packet.ends;
+	socket->protocol = protocol;
+	socket->incoming = !egress;
+	socket->reported_ns = bpf_ktime_get_ns();
+	add(&socket->counters, &packet, egress);
+	barrier();
+	socket->followed = 1;
+	return 1;
+}
+
+SEC("cgroup_skb/egress")
+int flow_egress(struct __sk_buff *skb)
+{
+	return count(skb, true);
+}
+
+SEC("cgroup_skb/ingress")
+int flow_ingress(struct __sk_buff *skb)
+{
+	return count(skb, false);
+}
+
+/* ---- UDP and other protocols: who owns the socket, and its end ---- */
+
+SEC("cgroup/sock_create")
+int flow_create(struct bpf_sock *sk)
+{
+	if (sk->protocol == IPPROTO_TCP)
+		return 1;
+	struct flow_socket *socket = bpf_sk_storage_get(&flow_sockets, sk, NULL, BPF_SK_STORAGE_GET_F_CREATE);
+	if (socket) {
+		struct task_struct *task = (void *)bpf_get_current_task();
+		current_owner(&socket->owner);
+		socket->owner.cgroup_id = bpf_get_current_cgroup_id();
+		socket->owner.netns = BPF_CORE_READ(task, nsproxy, net_ns, ns.inum);
+		socket->protocol = sk->protocol;
+	}
+	return 1;
+}
+
+static __always_inline bool has_news(const struct flow_socket *socket)
+{
+	return socket->counters.packets_sent != socket->reported.packets_sent ||
+	       socket->counters.packets_received != socket->reported.packets_received;
+}
+
+static __always_inline void flow_report(struct flow_event *event, struct flow_socket *socket)
+{
+	struct flow_counters now = socket->counters;
+	event->time_ns = bpf_ktime_get_ns();
+	event->cookie = socket->cookie;
+	event->interval_ns = event->time_ns - socket->reported_ns;
+	event->owner = socket->owner;
+	event->ends = socket->ends;
+	event->protocol = socket->protocol;
+	event->incoming = socket->incoming;
+	event->counters.bytes_sent = now.bytes_sent - socket->reported.bytes_sent;
+	event->counters.bytes_received = now.bytes_received - socket->reported.bytes_received;
+	event->counters.packets_sent = now.packets_sent - socket->reported.packets_sent;
+	event->counters.packets_received = now.packets_received - socket->reported.packets_received;
+	socket->reported = now;
+	socket->reported_ns = event->time_ns;
+}
+
+SEC("cgroup/sock_release")
+int flow_release(struct bpf_sock *sk)
+{
+	if (sk->protocol == IPPROTO_TCP)
+		return 1;
+	struct flow_socket *socket = bpf_sk_storage_get(&flow_sockets, sk, NULL, 0);
+	if (!socket || !socket->followed || !has_news(socket))
+		return 1;
+	struct flow_event *event = bpf_ringbuf_reserve(&events, sizeof(*event), 0);
+	if (!event) {
+		count_loss(LOSS_RING_FULL);
+		return 1;
+	}
+	flow_report(event, socket);
+	bpf_ringbuf_submit(event, ring_flags());
+	return 1;
+}
+
+SEC("iter/bpf_sk_storage_map")
+int flow_other(struct bpf_iter__bpf_sk_storage_map *ctx)
+{
+	struct flow_socket *socket = ctx->value;
+	struct sock *sk = ctx->sk;
+	if (!sk || !socket || !socket->followed || !has_news(socket))
+		return 0;
+	if (!socket->owner.netns) {
+		socket->owner.cgroup_id = sk_cgroup_id(sk);
+		socket->owner.netns = sk->__sk_common.skc_net.net->ns.inum;
+	}
+	struct flow_event event = {};
+	flow_report(&event, socket);
+	bpf_seq_write(ctx->meta->seq, &event, sizeof(event));
+	return 0;
+}
+
+/* Owners of sockets that are older than the agent (5.11). */
+SEC("iter/task_file")
+int flow_older(struct bpf_iter__task_file *ctx)
+{
+	struct file *file = ctx->file;
+	struct task_struct *task = ctx->task;
+	if (!file || !task)
+		return 0;
+	struct socket *holder = bpf_sock_from_file(file);
+	if (!holder)
+		return 0;
+	struct sock *sk = holder->sk;
+	if (!sk)
+		return 0;
+	__u16 family = sk->__sk_common.skc_family;
+	__u16 protocol = sk->sk_protocol;
+	if ((family != AF_INET && family != AF_INET6) || protocol == IPPROTO_TCP)
+		return 0;
+	struct flow_socket *socket = bpf_sk_storage_get(&flow_sockets, sk, NULL, BPF_SK_STORAGE_GET_F_CREATE);
+	if (!socket || socket->owner.pid)
+		return 0;
+	socket->owner.pid = task->tgid;
+	bpf_probe_read_kernel(socket->owner.comm, sizeof(socket->owner.comm), task->group_leader->comm);
+	socket->protocol = protocol;
+	return 0;
+}

@@ -1,0 +1,12 @@
+//! What the build made of each `<probe>.bpf.c`: the object's bytes, and its maps, programs and types in Rust.
+
+macro_rules! skeletons {
+    ($($name:ident),*) => { $(
+        #[allow(clippy::all, clippy::pedantic, clippy::undocumented_unsafe_blocks, dead_code, unused)]
+        pub mod $name {
+            include!(concat!(env!("OUT_DIR"), "/", stringify!($name), ".skel.rs"));
+        }
+    )* };
+}
+
+skeletons!(tcp, flow, drop, cgroup, feature);

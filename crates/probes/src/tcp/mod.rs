@@ -1,0 +1,155 @@
+//! TCP connections: opened, accepted, failed, closed.
+//! Hooks: tp_btf/inet_sock_set_state, tp_btf/tcp_destroy_sock, fexit/inet_csk_accept, iter/task_file.
+//! Delivers: [`Connection`], and the last [`Flow`] of each.
+
+use std::cell::Cell;
+use std::mem::MaybeUninit;
+use std::time::Duration;
+
+use libbpf_rs::skel::{OpenSkel, SkelBuilder};
+use libbpf_rs::{Link, MapHandle};
+use model::status::ProgramState;
+use model::{
+    Connection, ConnectionEvent, Counters, Direction, Flow, Observation, Protocol, Subject,
+};
+
+use crate::clock::Clock;
+use crate::context::Context;
+use crate::probe::Probe;
+use crate::skel::tcp::types::{role, tcp_counters, tcp_event, tcp_kind};
+use crate::skel::tcp::{TcpSkel, TcpSkelBuilder};
+use crate::{Batch, Error, iterator, socket};
+
+pub const PROBE: Probe = Probe {
+    name: "tcp",
+    programs: &["tcp_set_state", "tcp_destroy", "tcp_accept", "tcp_older"],
+    enabled: |settings| settings.tcp.enabled,
+    // The ring buffer holds what waits meanwhile.
+    patience: Duration::from_secs(60),
+    run,
+};
+
+/// The name under which the map of live sockets is shared.
+pub const SOCKETS: &str = "sockets";
+
+fn run(ctx: &Context) -> Result<(), Error> {
+    let settings = &ctx.settings.tcp;
+    let mut storage = MaybeUninit::uninit();
+    let mut open =
+        TcpSkelBuilder::default().open(&mut storage).map_err(|error| ctx.error(error))?;
+    if let Some(rodata) = &mut open.maps.rodata_data {
+        rodata.have_cookie = ctx.features.cookie;
+        rodata.have_accept = ctx.features.fexit;
+        rodata.wakeup_bytes = u64::from(settings.ring_bytes) / 4;
+    }
+    open.progs.tcp_accept.set_autoload(ctx.features.fexit);
+    open.maps.sockets.set_max_entries(settings.max_sockets).map_err(|error| ctx.error(error))?;
+    open.maps.events.set_max_entries(settings.ring_bytes).map_err(|error| ctx.error(error))?;
+    let mut skel = open.load().map_err(|error| ctx.error(error))?;
+    ctx.register(&skel);
+    ctx.shared.publish(
+        SOCKETS,
+        MapHandle::try_from(&skel.maps.sockets).map_err(|error| ctx.error(error))?,
+    );
+
+    let _links = (
+        ctx.attach(&skel.progs.tcp_set_state),
+        ctx.attach(&skel.progs.tcp_destroy),
+        attach_accept(ctx, &skel),
+    );
+    read_older(ctx, &mut skel);
+    ctx.ready();
+
+    let clock = Cell::new(Clock::now());
+    let flows = ctx.settings.flow.enabled;
+    ctx.deliver(
+        &skel.maps.events,
+        Batch::Observations,
+        || clock.set(Clock::now()),
+        |event, out| observe(event, clock.get(), flows, out),
+    )
+}
+
+fn attach_accept(ctx: &Context, skel: &TcpSkel<'_>) -> Option<Link> {
+    if ctx.features.fexit {
+        return ctx.attach(&skel.progs.tcp_accept);
+    }
+    let reason = "this kernel has no fexit on inet_csk_accept: until it closes, an accepted connection belongs to the \
+                  process that listens, also where others accept from its socket";
+    ctx.health.set("tcp_accept", ProgramState::Degraded, reason);
+    None
+}
+
+/// Takes up the sockets that are older than the agent. The programs are attached already, so none falls between.
+fn read_older(ctx: &Context, skel: &mut TcpSkel<'_>) {
+    let Some(link) = ctx.attach_iterator(&skel.progs.tcp_older) else { return };
+    for pass in [0, 1] {
+        if let Some(bss) = &mut skel.maps.bss_data {
+            bss.older_pass = pass;
+        }
+        if let Err(error) = iterator::run::<u64>(&link, |_| ()) {
+            ctx.health.failed("tcp_older", &format!("read: {error}"));
+        }
+    }
+}
+
+fn observe(event: &tcp_event, clock: Clock, flows: bool, out: &mut Vec<Observation>) {
+    let kind = match event.kind {
+        tcp_kind::TCP_OPENED => ConnectionEvent::Opened,
+        tcp_kind::TCP_ACCEPTED => ConnectionEvent::Accepted,
+        tcp_kind::TCP_FAILED => ConnectionEvent::Failed,
+        tcp_kind::TCP_CLOSED => ConnectionEvent::Closed,
+        _ => return,
+    };
+    let closed = kind == ConnectionEvent::Closed;
+    let connection = Connection {
+        event: kind,
+        errno: event.error as u16,
+        connect_ns: event.connect_ns,
+        duration_ns: event.duration_ns,
+        totals: if closed { counters(&event.totals) } else { Counters::default() },
+    };
+    let observation = observation(event, clock, Subject::Connection(connection));
+    if closed && flows && (event.deltas.packets_sent != 0 || event.deltas.packets_received != 0) {
+        let flow = Flow { deltas: counters(&event.deltas), interval_ns: event.interval_ns };
+        out.push(Observation { subject: Subject::Flow(flow), ..observation.clone() });
+    }
+    out.push(observation);
+}
+
+/// The observation that an event of `tcp.bpf.c`, or of the iterator that reads its sockets, stands for.
+pub fn observation(event: &tcp_event, clock: Clock, subject: Subject) -> Observation {
+    let local = socket::address(event.ends.local, event.ends.local_port);
+    let remote = socket::address(event.ends.remote, event.ends.remote_port);
+    let incoming = match event.role {
+        role::ROLE_ACTIVE => false,
+        role::ROLE_PASSIVE | role::ROLE_LISTENER => true,
+        _ => socket::serves(local.port(), remote.port()),
+    };
+    Observation {
+        time: clock.wall(event.time_ns),
+        process: socket::process(
+            &event.owner.comm,
+            event.owner.pid,
+            event.owner.cgroup_id,
+            event.owner.netns,
+        ),
+        protocol: Protocol::TCP,
+        direction: if incoming { Direction::Ingress } else { Direction::Egress },
+        local,
+        remote,
+        cookie: event.cookie,
+        subject,
+    }
+}
+
+pub fn counters(counters: &tcp_counters) -> Counters {
+    Counters {
+        bytes_sent: counters.bytes_sent,
+        bytes_received: counters.bytes_received,
+        packets_sent: counters.packets_sent.into(),
+        packets_received: counters.packets_received.into(),
+        retransmits: counters.retransmits,
+        rtt_us: counters.rtt_us,
+    }
+}

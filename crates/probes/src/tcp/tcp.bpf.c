@@ -1,0 +1,436 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause */
+/* The life of TCP sockets. A connection is an entry from SYN_SENT or SYN_RECV to CLOSE; the kernel's own counters
+ * are read when it closes, so that no program runs per packet. */
+#include "tcp.h"
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";
+
+/* bpf_get_socket_cookie can be called here (5.12). */
+const volatile bool have_cookie = false;
+/* The program tcp_accept runs, so `accepted` waits for it. */
+const volatile bool have_accept = false;
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, 262144);
+	__type(key, __u64);
+	__type(value, struct tcp_socket);
+} sockets SEC(".maps");
+
+/* Who listens. The kernel does not say which listener a new connection came from; these three do. */
+struct listener_key {
+	__u64 cgroup_id;
+	__u32 netns;
+	__u32 port;
+};
+
+struct listener {
+	__u8 comm[TASK_COMM_LEN];
+	__u32 pid;
+	/* Sockets that share the key (SO_REUSEPORT, one per address). */
+	__u32 sockets;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, 16384);
+	__type(key, struct listener_key);
+	__type(value, struct listener);
+} listeners SEC(".maps");
+
+/* Makes the event's type part of the skeleton. */
+struct tcp_event tcp_event_type SEC(".rodata.types");
+
+static __always_inline __u64 cookie_of(struct sock *sk)
+{
+	return have_cookie ? bpf_get_socket_cookie(sk) : sk->__sk_common.skc_cookie.counter;
+}
+
+static __always_inline void socket_owner(struct owner *owner, struct sock *sk)
+{
+	owner->cgroup_id = sk_cgroup_id(sk);
+	owner->netns = sk->__sk_common.skc_net.net->ns.inum;
+}
+
+static __always_inline void read_ends(struct ends *ends, struct sock *sk, struct tcp_sock *tp)
+{
+	if (sk->__sk_common.skc_family == AF_INET6) {
+		for (int i = 0; i < 4; i++) {
+			ends->local[i] = sk->__sk_common.skc_v6_rcv_saddr.in6_u.u6_addr32[i];
+			ends->remote[i] = sk->__sk_common.skc_v6_daddr.in6_u.u6_addr32[i];
+		}
+	} else {
+		map_ipv4(ends->local, sk->__sk_common.skc_rcv_saddr);
+		map_ipv4(ends->remote, sk->__sk_common.skc_daddr);
+	}
+	ends->local_port = bpf_ntohs(tp->inet_conn.icsk_inet.inet_sport);
+	ends->remote_port = bpf_ntohs(sk->__sk_common.skc_dport);
+}
+
+#define DIRECT(pointer, member) ((pointer)->member)
+
+static __always_inline struct tcp_event *reserve(void)
+{
+	struct tcp_event *event = bpf_ringbuf_reserve(&events, sizeof(*event), 0);
+	if (!event)
+		count_loss(LOSS_RING_FULL);
+	return event;
+}
+
+#define WITH_ERROR(kind, error) ((kind) | (__u32)(error) << 8)
+
+static __noinline int report(struct sock *sk, struct tcp_sock *tp, struct tcp_socket *socket, __u32 what, __u64 now)
+{
+	struct tcp_event *event = reserve();
+	if (!event)
+		return 0;
+	__u8 kind = what;
+	event->time_ns = now;
+	event->cookie = socket->cookie;
+	event->socket = (__u64)sk;
+	event->connect_ns = socket->connect_ns;
+	event->duration_ns = socket->flags & SOCKET_OLDER ? 0 : now - socket->start_ns;
+	event->owner = socket->owner;
+	read_ends(&event->ends, sk, tp);
+	event->kind = kind;
+	event->role = socket->role;
+	event->error = what >> 8;
+	if (kind == TCP_CLOSED) {
+		event->interval_ns = socket->reported_ns ? now - socket->reported_ns : 0;
+		READ_TCP_COUNTERS(&event->totals, tp, DIRECT);
+		subtract_counters(&event->deltas, &event->totals, &socket->reported);
+	}
+	bpf_ringbuf_submit(event, ring_flags());
+	return 0;
+}
+
+static __always_inline void keep(struct sock *sk, struct tcp_socket *socket, __u64 flags)
+{
+	__u64 key = (__u64)sk;
+	if (bpf_map_update_elem(&sockets, &key, socket, flags) && flags != BPF_NOEXIST)
+		count_loss(LOSS_MAP_FULL);
+}
+
+static __always_inline void forget(struct sock *sk)
+{
+	__u64 key = (__u64)sk;
+	bpf_map_delete_elem(&sockets, &key);
+}
+
+/* connect() */
+static __always_inline void on_syn_sent(struct sock *sk)
+{
+	struct tcp_socket socket = {
+		.cookie = cookie_of(sk),
+		.start_ns = bpf_ktime_get_ns(),
+		.role = ROLE_ACTIVE,
+		.state = TCP_SYN_SENT,
+	};
+	socket_owner(&socket.owner, sk);
+	current_owner(&socket.owner);
+	keep(sk, &socket, BPF_ANY);
+}
+
+static __always_inline void listening_owner(struct owner *owner, __u16 port)
+{
+	struct listener_key key = { .cgroup_id = owner->cgroup_id, .netns = owner->netns, .port = port };
+	struct listener *listener = bpf_map_lookup_elem(&listeners, &key);
+	if (!listener)
+		return;
+	owner->pid = listener->pid;
+	__builtin_memcpy(owner->comm, listener->comm, TASK_COMM_LEN);
+}
+
+/* The handshake's last step made a socket. */
+static __always_inline void on_syn_recv(struct sock *sk)
+{
+	struct tcp_socket socket = {
+		.cookie = cookie_of(sk),
+		.role = ROLE_PASSIVE,
+		.state = TCP_SYN_RECV,
+	};
+	socket_owner(&socket.owner, sk);
+	listening_owner(&socket.owner, sk->__sk_common.skc_num);
+	keep(sk, &socket, BPF_ANY);
+}
+
+static __always_inline void on_established(struct sock *sk, struct tcp_sock *tp)
+{
+	__u64 key = (__u64)sk;
+	struct tcp_socket *socket = bpf_map_lookup_elem(&sockets, &key);
+	if (!socket)
+		return;
+	__u64 now = bpf_ktime_get_ns();
+	if (socket->role == ROLE_ACTIVE)
+		socket->connect_ns = now - socket->start_ns;
+	socket->start_ns = now;
+	socket->reported_ns = now;
+	socket->local_port = bpf_ntohs(tp->inet_conn.icsk_inet.inet_sport);
+	socket->state = TCP_ESTABLISHED;
+	if (socket->role == ROLE_PASSIVE && have_accept && !(socket->flags & SOCKET_ACCEPTED))
+		return;
+	socket->flags |= SOCKET_REPORTED;
+	report(sk, tp, socket, socket->role == ROLE_ACTIVE ? TCP_OPENED : TCP_ACCEPTED, now);
+}
+
+/* Only close() and shutdown() lead here, so the running task is the socket's user. Among processes that share a
+ * listener this tells which one had the connection. */
+static __always_inline void on_closing(struct sock *sk, int state)
+{
+	__u64 key = (__u64)sk;
+	struct tcp_socket *socket = bpf_map_lookup_elem(&sockets, &key);
+	if (!socket)
+		return;
+	socket->state = state;
+	if ((socket->role == ROLE_PASSIVE && !(socket->flags & SOCKET_ACCEPTED)) || !socket->owner.pid)
+		current_owner(&socket->owner);
+}
+
+static __always_inline void close_socket(struct sock *sk, struct tcp_sock *tp, struct tcp_socket *socket, __u64 now)
+{
+	if (!(socket->flags & SOCKET_REPORTED))
+		report(sk, tp, socket, socket->role == ROLE_ACTIVE ? TCP_OPENED : TCP_ACCEPTED, now);
+	report(sk, tp, socket, WITH_ERROR(TCP_CLOSED, sk->sk_err), now);
+	forget(sk);
+}
+
+static __always_inline void stop_listening(struct sock *sk, struct tcp_socket *socket)
+{
+	struct listener_key key = {
+		.cgroup_id = socket->owner.cgroup_id,
+		.netns = socket->owner.netns,
+		.port = socket->local_port,
+	};
+	struct listener *listener = bpf_map_lookup_elem(&listeners, &key);
+	if (listener) {
+		/* 5.10 has no atomic operation that returns a value; two last sockets at once just delete twice. */
+		__sync_fetch_and_add(&listener->sockets, -1);
+		if (*(volatile __u32 *)&listener->sockets == 0)
+			bpf_map_delete_elem(&listeners, &key);
+	}
+	forget(sk);
+}
+
+#define ECANCELED 125
+#define EADDRNOTAVAIL 99
+
+static __always_inline void on_close(struct sock *sk, struct tcp_sock *tp, int old)
+{
+	__u64 key = (__u64)sk;
+	struct tcp_socket *socket = bpf_map_lookup_elem(&sockets, &key);
+	if (!socket) {
+		/* Established, but neither the iterator nor the map had it. */
+		if (old == TCP_SYN_SENT || old == TCP_SYN_RECV || old == TCP_LISTEN || old == TCP_CLOSE)
+			return;
+		struct tcp_socket unknown = { .flags = SOCKET_OLDER | SOCKET_REPORTED, .cookie = cookie_of(sk) };
+		socket_owner(&unknown.owner, sk);
+		report(sk, tp, &unknown, WITH_ERROR(TCP_CLOSED, sk->sk_err), bpf_ktime_get_ns());
+		return;
+	}
+	if (socket->role == ROLE_LISTENER) {
+		stop_listening(sk, socket);
+		return;
+	}
+	/* The entry's own state: a transition may have been missed. */
+	if (old == TCP_SYN_SENT) {
+		/* Without an error on the socket the program itself gave up, or found no free port. */
+		int error = sk->sk_err;
+		if (!error)
+			error = sk->__sk_common.skc_num ? ECANCELED : EADDRNOTAVAIL;
+		report(sk, tp, socket, WITH_ERROR(TCP_FAILED, error), bpf_ktime_get_ns());
+		forget(sk);
+		return;
+	}
+	if (old == TCP_SYN_RECV && socket->role == ROLE_PASSIVE && !(socket->flags & SOCKET_REPORTED)) {
+		/* No handshake, no connection: nobody could have accepted it. */
+		forget(sk);
+		return;
+	}
+	if (socket->role == ROLE_PASSIVE && have_accept && !(socket->flags & SOCKET_ACCEPTED)) {
+		/* Reset before accept: still to be accepted, or dropped with its listener. */
+		socket->flags |= SOCKET_CLOSED;
+		socket->state = TCP_CLOSE;
+		return;
+	}
+	close_socket(sk, tp, socket, bpf_ktime_get_ns());
+}
+
+static __always_inline void add_listener(struct owner *owner, __u16 port)
+{
+	struct listener_key key = { .cgroup_id = owner->cgroup_id, .netns = owner->netns, .port = port };
+	struct listener listener = { .pid = owner->pid, .sockets = 1 };
+	__builtin_memcpy(listener.comm, owner->comm, TASK_COMM_LEN);
+	struct listener *known = bpf_map_lookup_elem(&listeners, &key);
+	if (known) {
+		__sync_fetch_and_add(&known->sockets, 1);
+		known->pid = listener.pid;
+		__builtin_memcpy(known->comm, listener.comm, TASK_COMM_LEN);
+	} else if (bpf_map_update_elem(&listeners, &key, &listener, BPF_ANY)) {
+		count_loss(LOSS_MAP_FULL);
+	}
+}
+
+static __always_inline void on_listen(struct sock *sk)
+{
+	struct tcp_socket socket = {
+		.cookie = cookie_of(sk),
+		.start_ns = bpf_ktime_get_ns(),
+		.role = ROLE_LISTENER,
+		.flags = SOCKET_REPORTED,
+		.state = TCP_LISTEN,
+		.local_port = sk->__sk_common.skc_num,
+	};
+	socket_owner(&socket.owner, sk);
+	current_owner(&socket.owner);
+	keep(sk, &socket, BPF_ANY);
+	add_listener(&socket.owner, socket.local_port);
+}
+
+SEC("tp_btf/inet_sock_set_state")
+int BPF_PROG(tcp_set_state, struct sock *sk, int old, int new)
+{
+	/* Half of all transitions interest nobody. */
+	if (new == TCP_FIN_WAIT2 || new == TCP_CLOSE_WAIT || new == TCP_CLOSING || new == TCP_TIME_WAIT)
+		return 0;
+	if (sk->sk_protocol != IPPROTO_TCP)
+		return 0;
+	if (new == TCP_SYN_SENT) {
+		on_syn_sent(sk);
+		return 0;
+	}
+	if (new == TCP_SYN_RECV) {
+		if (old == TCP_LISTEN)
+			on_syn_recv(sk);
+		return 0;
+	}
+	if (new == TCP_LISTEN) {
+		on_listen(sk);
+		return 0;
+	}
+	if (new == TCP_FIN_WAIT1 || new == TCP_LAST_ACK) {
+		on_closing(sk, new);
+		return 0;
+	}
+	struct tcp_sock *tp = bpf_skc_to_tcp_sock(sk);
+	if (!tp)
+		return 0;
+	if (new == TCP_ESTABLISHED)
+		on_established(sk, tp);
+	else if (new == TCP_CLOSE)
+		on_close(sk, tp, old);
+	return 0;
+}
+
+/* After CLOSE, and the last moment of the socket: what is still kept was reset before accept, or lost its CLOSE. */
+SEC("tp_btf/tcp_destroy_sock")
+int BPF_PROG(tcp_destroy, struct sock *sk)
+{
+	__u64 key = (__u64)sk;
+	struct tcp_socket *socket = bpf_map_lookup_elem(&sockets, &key);
+	if (!socket)
+		return 0;
+	if (socket->role == ROLE_LISTENER) {
+		stop_listening(sk, socket);
+		return 0;
+	}
+	struct tcp_sock *tp = bpf_skc_to_tcp_sock(sk);
+	if (!tp || (socket->role == ROLE_PASSIVE && socket->state == TCP_SYN_RECV)) {
+		forget(sk);
+		return 0;
+	}
+	if (socket->state == TCP_SYN_SENT) {
+		report(sk, tp, socket, WITH_ERROR(TCP_FAILED, sk->sk_err), bpf_ktime_get_ns());
+		forget(sk);
+		return 0;
+	}
+	close_socket(sk, tp, socket, bpf_ktime_get_ns());
+	return 0;
+}
+
+/* Every way to accept: the system calls, io_uring, the kernel itself. */
+SEC("fexit/inet_csk_accept")
+int tcp_accept(__u64 *ctx)
+{
+	/* The returned socket comes after the arguments, whose number changed in 6.10. */
+	struct sock *sk = (void *)(bpf_core_type_exists(struct proto_accept_arg) ? ctx[2] : ctx[4]);
+	__u64 key = (__u64)sk;
+	if (!sk)
+		return 0;
+	struct tcp_socket *socket = bpf_map_lookup_elem(&sockets, &key);
+	if (!socket || socket->role != ROLE_PASSIVE || socket->flags & SOCKET_ACCEPTED)
+		return 0;
+	struct tcp_sock *tp = bpf_skc_to_tcp_sock(sk);
+	if (!tp)
+		return 0;
+	current_owner(&socket->owner);
+	socket->flags |= SOCKET_ACCEPTED;
+	/* With TCP fast open a socket can be accepted before it is established. */
+	if (socket->state == TCP_SYN_RECV || socket->flags & SOCKET_REPORTED)
+		return 0;
+	socket->flags |= SOCKET_REPORTED;
+	report(sk, tp, socket, TCP_ACCEPTED, bpf_ktime_get_ns());
+	return 0;
+}
+
+#define S_IFMT 0170000
+#define S_IFSOCK 0140000
+
+/* First the listeners (0), then, when they can tell the direction, the connections (1). */
+int older_pass = 0;
+
+/* Sockets that are older than the agent, in every network namespace, with the process that holds them. The file
+ * holds the socket while the program runs, so an entry cannot be made after its end. */
+SEC("iter/task_file")
+int tcp_older(struct bpf_iter__task_file *ctx)
+{
+	struct file *file = ctx->file;
+	struct task_struct *task = ctx->task;
+	if (!file || !task)
+		return 0;
+	if ((BPF_CORE_READ(file, f_inode, i_mode) & S_IFMT) != S_IFSOCK)
+		return 0;
+	struct socket *holder = BPF_CORE_READ(file, private_data);
+	struct sock *sk = BPF_CORE_READ(holder, sk);
+	__u16 family = BPF_CORE_READ(sk, __sk_common.skc_family);
+	if (!sk || (family != AF_INET && family != AF_INET6) || BPF_CORE_READ(sk, sk_protocol) != IPPROTO_TCP)
+		return 0;
+
+	__u8 state = BPF_CORE_READ(sk, __sk_common.skc_state);
+	__u16 port = bpf_ntohs(BPF_CORE_READ((struct inet_sock *)sk, inet_sport));
+	struct tcp_socket socket = {
+		.cookie = BPF_CORE_READ(sk, __sk_common.skc_cookie.counter),
+		.flags = SOCKET_OLDER | SOCKET_REPORTED | SOCKET_ACCEPTED,
+		.local_port = port,
+		.state = state,
+	};
+	socket.owner.cgroup_id = sk_cgroup_id_probed(sk);
+	socket.owner.netns = BPF_CORE_READ(sk, __sk_common.skc_net.net, ns.inum);
+	socket.owner.pid = BPF_CORE_READ(task, tgid);
+	BPF_CORE_READ_INTO(&socket.owner.comm, task, group_leader, comm);
+
+	if (older_pass == 0) {
+		if (state != TCP_LISTEN)
+			return 0;
+		__u64 key = (__u64)sk;
+		socket.role = ROLE_LISTENER;
+		if (!bpf_map_update_elem(&sockets, &key, &socket, BPF_NOEXIST))
+			add_listener(&socket.owner, port);
+		return 0;
+	}
+	if (state != TCP_ESTABLISHED && state != TCP_CLOSE_WAIT && state != TCP_FIN_WAIT1 && state != TCP_FIN_WAIT2)
+		return 0;
+	struct listener_key listener = {
+		.cgroup_id = socket.owner.cgroup_id,
+		.netns = socket.owner.netns,
+		.port = port,
+	};
+	socket.role = bpf_map_lookup_elem(&listeners, &listener) ? ROLE_PASSIVE : ROLE_ACTIVE;
+	/* What was moved before is not part of any interval. */
+	struct tcp_sock *tp = (void *)sk;
+	READ_TCP_COUNTERS(&socket.reported, tp, BPF_CORE_READ);
+	socket.reported_ns = bpf_ktime_get_ns();
+	keep(sk, &socket, BPF_NOEXIST);
+	return 0;
+}

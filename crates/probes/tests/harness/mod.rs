@@ -1,0 +1,172 @@
+//! Provokes events in the running kernel and collects what the probes make of them.
+#![allow(dead_code)]
+
+use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
+use std::sync::mpsc::{self, Receiver};
+use std::time::{Duration, Instant};
+
+use model::{Connection, ConnectionEvent, Drop, Flow, Observation, Subject};
+use probes::{Batch, Cgroup, Report, Running, Settings};
+
+/// How long an event may take to arrive before the test fails. Emulated kernels are slow.
+const DEADLINE: Duration = Duration::from_secs(60);
+
+/// The probes, attached, and everything that they delivered so far.
+pub struct Session {
+    running: Running,
+    batches: Receiver<Batch>,
+    pub seen: Vec<Observation>,
+    pub cgroups: Vec<Cgroup>,
+}
+
+impl Session {
+    /// With flows every 200 ms, and everything else as by default.
+    pub fn start() -> Self {
+        Self::with(|_| ())
+    }
+
+    pub fn with(change: impl FnOnce(&mut Settings)) -> Self {
+        let mut settings = Settings::default();
+        settings.flow.interval = Duration::from_millis(200);
+        settings.drop.interval = Duration::from_millis(200);
+        change(&mut settings);
+        let (sender, batches) = mpsc::sync_channel(4096);
+        let running = probes::start(&settings, sender)
+            .unwrap_or_else(|error| panic!("these tests need root and a kernel with BPF: {error}"));
+        Self { running, batches, seen: Vec::new(), cgroups: Vec::new() }
+    }
+
+    pub fn report(&self) -> Report {
+        self.running.report()
+    }
+
+    /// Collects until `enough` says so.
+    pub fn until(&mut self, what: &str, enough: impl Fn(&Self) -> bool) {
+        let deadline = Instant::now() + DEADLINE;
+        while !enough(self) {
+            let left = deadline.saturating_duration_since(Instant::now());
+            match self.batches.recv_timeout(left) {
+                Ok(batch) => self.take(batch),
+                Err(_) => {
+                    panic!("{what}: not seen within {DEADLINE:?}; losses: {:?}", self.losses())
+                }
+            }
+        }
+    }
+
+    /// Detaches the probes and collects what they still deliver.
+    pub fn finish(mut self) -> Seen {
+        drop(self.running);
+        while let Ok(batch) = self.batches.try_recv() {
+            match batch {
+                Batch::Observations(observations) => self.seen.extend(observations),
+                Batch::Cgroups(cgroups) => self.cgroups.extend(cgroups),
+            }
+        }
+        Seen(self.seen)
+    }
+
+    pub fn losses(&self) -> Vec<(String, u64)> {
+        let losses = self.report().losses.into_iter().filter(|loss| loss.count > 0);
+        losses
+            .map(|loss| (format!("{}/{}/{}", loss.probe, loss.stage, loss.cause), loss.count))
+            .collect()
+    }
+
+    /// Connections seen so far at the end that listens on `port` or connects to it.
+    pub fn connections(&self, port: u16) -> impl Iterator<Item = (&Observation, &Connection)> {
+        connections(&self.seen, port)
+    }
+
+    pub fn count(&self, port: u16, event: ConnectionEvent) -> usize {
+        self.connections(port).filter(|(_, connection)| connection.event == event).count()
+    }
+
+    pub fn flows(&self, port: u16) -> impl Iterator<Item = (&Observation, &Flow)> {
+        self.seen.iter().filter(move |observation| touches(observation, port)).filter_map(
+            |observation| match &observation.subject {
+                Subject::Flow(flow) => Some((observation, flow)),
+                _ => None,
+            },
+        )
+    }
+
+    pub fn drops(&self, port: u16) -> impl Iterator<Item = (&Observation, &Drop)> {
+        self.seen.iter().filter(move |observation| touches(observation, port)).filter_map(
+            |observation| match &observation.subject {
+                Subject::Drop(drop) => Some((observation, drop)),
+                _ => None,
+            },
+        )
+    }
+
+    fn take(&mut self, batch: Batch) {
+        match batch {
+            Batch::Observations(observations) => self.seen.extend(observations),
+            Batch::Cgroups(cgroups) => self.cgroups.extend(cgroups),
+        }
+    }
+}
+
+/// All that a session delivered.
+pub struct Seen(pub Vec<Observation>);
+
+impl Seen {
+    pub fn connections(&self, port: u16) -> impl Iterator<Item = (&Observation, &Connection)> {
+        connections(&self.0, port)
+    }
+
+    pub fn count(&self, port: u16, event: ConnectionEvent) -> usize {
+        self.connections(port).filter(|(_, connection)| connection.event == event).count()
+    }
+}
+
+fn connections(
+    seen: &[Observation],
+    port: u16,
+) -> impl Iterator<Item = (&Observation, &Connection)> {
+    seen.iter().filter(move |observation| touches(observation, port)).filter_map(|observation| {
+        match &observation.subject {
+            Subject::Connection(connection) => Some((observation, connection)),
+            _ => None,
+        }
+    })
+}
+
+fn touches(observation: &Observation, port: u16) -> bool {
+    observation.local.port() == port || observation.remote.port() == port
+}
+
+pub fn pid() -> u32 {
+    std::process::id()
+}
+
+/// A listener on a free port of `ip`, with a queue that holds a burst.
+pub fn listen(ip: impl Into<IpAddr>) -> (TcpListener, SocketAddr) {
+    let listener = TcpListener::bind((ip.into(), 0)).unwrap();
+    let address = listener.local_addr().unwrap();
+    (listener, address)
+}
+
+/// Connects, accepts and closes `count` times: the client writes `bytes`, the server reads to the end, closes first
+/// half of the time.
+pub fn exchange(listener: &TcpListener, to: SocketAddr, count: usize, bytes: &[u8]) {
+    use std::io::{Read, Write};
+    let mut buffer = vec![0; bytes.len() + 1];
+    for turn in 0..count {
+        let mut client = TcpStream::connect(to).unwrap();
+        let (mut server, _) = listener.accept().unwrap();
+        client.write_all(bytes).unwrap();
+        let mut read = 0;
+        while read < bytes.len() {
+            read += server.read(&mut buffer).unwrap();
+        }
+        if turn % 2 == 0 {
+            drop(server);
+            client.read_to_end(&mut Vec::new()).unwrap();
+        } else {
+            drop(client);
+            server.read_to_end(&mut Vec::new()).unwrap();
+        }
+    }
+}
