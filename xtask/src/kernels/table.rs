@@ -17,7 +17,10 @@ pub struct Column {
 
 /// Program × kernel × verdict, then the counts, the reasons for what is not active, and the failures.
 pub fn render(columns: &[Column]) -> String {
-    let mut rows = vec![header(columns)];
+    let mut rows = vec![
+        row("", columns, |c| c.name.clone()),
+        row("kernel", columns, |c| version(&c.outcome.release)),
+    ];
     let programs: BTreeSet<&(String, String)> =
         columns.iter().flat_map(|c| c.outcome.verdicts.keys()).collect();
     for key in programs {
@@ -49,15 +52,10 @@ pub fn render(columns: &[Column]) -> String {
     text
 }
 
-fn header(columns: &[Column]) -> Vec<String> {
-    row("", columns, |column| {
-        let release = &column.outcome.release;
-        if release.is_empty() {
-            column.name.clone()
-        } else {
-            format!("{} ({release})", column.name)
-        }
-    })
+/// `6.12.107+deb13` of `6.12.107+deb13-cloud-amd64`: Debian's flavour and architecture are the same in every column.
+fn version(release: &str) -> String {
+    let version = release.split("-cloud").next().unwrap_or_default();
+    if version.is_empty() { "-" } else { version }.to_owned()
 }
 
 fn row(title: &str, columns: &[Column], cell: impl Fn(&Column) -> String) -> Vec<String> {
@@ -99,15 +97,19 @@ mod tests {
             seconds: 7,
         };
         let columns = [
-            column("old", "@kernel 5.10\nverdict tcp accept degraded no fexit\n@done"),
+            column(
+                "old",
+                "@kernel 5.10.0-32-cloud-amd64\nverdict tcp accept degraded no fexit\n@done",
+            ),
             column("new", "verdict tcp accept active\nverdict tcp state active"),
         ];
-        let expected = "            old (5.10)  new\n\
-                        tcp accept  degraded    active\n\
-                        tcp state   -           active\n\
-                        passed      0           0\n\
-                        failed      0           1\n\
-                        seconds     7           7\n\
+        let expected = "            old        new\n\
+                        kernel      5.10.0-32  -\n\
+                        tcp accept  degraded   active\n\
+                        tcp state   -          active\n\
+                        passed      0          0\n\
+                        failed      0          1\n\
+                        seconds     7          7\n\
                         old: tcp accept degraded: no fexit\n\
                         new: FAILED the guest did not reach its end\n";
         assert_eq!(render(&columns), expected);
