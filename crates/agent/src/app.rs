@@ -1,45 +1,239 @@
 //! Wires everything, top to bottom.
 
+use std::convert::Infallible;
+use std::io;
 use std::net::SocketAddr;
-use std::sync::mpsc::Receiver;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use model::Change;
+use model::status::ProgramState;
+use probes::{Batch, Report};
+use tokio::net::{TcpListener, UnixListener};
+use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
 
+use crate::export::{LocalSocket, Sources, local_router, router, serve};
+use crate::identity::{self, Directory};
+use crate::pipeline::{Shared, Worker};
+use crate::supervise::{Backoff, Policy, Supervisor};
 use crate::{Config, Error};
 
 /// A running agent. Dropping it without [`App::shutdown`] stops it, too, without waiting.
 pub struct App {
-    listening: Option<SocketAddr>,
+    config: Config,
+    address: Option<SocketAddr>,
     cancel: CancellationToken,
+    supervisor: Option<Supervisor>,
+    runtime: Option<Runtime>,
+    /// Held while the agent lives.
+    _socket: LocalSocket,
 }
+
+/// Where batches come from. Dropping it ends them, and the sender that it was given.
+pub trait Feed: Send {
+    fn report(&self) -> Report;
+}
+
+impl Feed for probes::Running {
+    fn report(&self) -> Report {
+        probes::Running::report(self)
+    }
+}
+
+type SharedFeed = Arc<Mutex<Option<Box<dyn Feed>>>>;
 
 impl App {
     /// Checks privileges and kernel, takes the node's lock, and starts probes, pipeline and servers. Returns once the
     /// probes are attached and the sockets listen. Starts threads of its own; no async runtime is needed around it.
     ///
-    /// `changes` feeds the names of pods and services (standalone: drop the sender); the sender's end is the end of
-    /// the feed, not of the agent.
+    /// `changes` feeds the names of pods and services (standalone: drop the sender); the end of the feed is not the
+    /// end of the agent.
     pub fn start(config: Config, changes: Receiver<Change>) -> Result<Self, Error> {
-        let _ = changes;
         probes::check()?;
-        Ok(Self { listening: config.listen, cancel: CancellationToken::new() })
+        let settings = config.probes.clone();
+        Self::start_with(config, changes, move |batches| {
+            Ok(Box::new(probes::start(&settings, batches)?))
+        })
+    }
+
+    /// [`App::start`] with another origin of batches than this kernel.
+    pub fn start_with(
+        config: Config,
+        changes: Receiver<Change>,
+        start: impl FnOnce(SyncSender<Batch>) -> Result<Box<dyn Feed>, Error>,
+    ) -> Result<Self, Error> {
+        let mut socket = LocalSocket::lock(&config.socket)?;
+        let local = socket.listen()?;
+        let open = config.listen.map(listen).transpose()?;
+        let address = open.as_ref().and_then(|listener| listener.local_addr().ok());
+
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .max_blocking_threads(8)
+            .thread_name("agent-http")
+            .enable_all()
+            .build()
+            .map_err(|source| Error::Start { name: "the HTTP runtime", source })?;
+        let cancel = CancellationToken::new();
+        let mut supervisor = Supervisor::new(runtime.handle().clone(), cancel.clone());
+
+        let shared = Arc::new(Shared::new(&config));
+        // The other half of `pipeline.queue` waits in the pipeline itself, where it can be seen.
+        let (sender, batches) = sync_channel((config.pipeline.queue / 2).max(1));
+        let feed = start(sender)?;
+        log_verdicts(&feed.report());
+        let feed: SharedFeed = Arc::new(Mutex::new(Some(feed)));
+        // After the probes: a cgroup made meanwhile is in their events or in this walk.
+        let directory = Directory::new(identity::Config::new(config.node.clone(), config.mode))
+            .map_err(|source| Error::Start { name: "the directory of cgroups", source })?;
+        let worker = Worker::new(directory, shared.clone());
+        let asked = feed.clone();
+        let report = move || lock(&asked).as_deref().map(Feed::report).unwrap_or_default();
+        let sources = Arc::new(Sources::new(config.clone(), shared, Box::new(report)));
+
+        supervise_pipeline(&mut supervisor, worker, batches, changes)?;
+        supervise_feed(&mut supervisor, feed)?;
+        supervise_servers(&mut supervisor, &sources, local, open);
+        let meter = sources;
+        supervisor.task("meter", Policy::Restart(Backoff::default()), move |cancel| {
+            let sources = meter.clone();
+            async move {
+                let total = || sources.shared.total.load(std::sync::atomic::Ordering::Relaxed);
+                sources.meter.run(total, cancel).await;
+                Ok::<_, Infallible>(())
+            }
+        });
+        tracing::info!(node = %config.node, ?address, socket = %config.socket.display(), "agent started");
+        Ok(Self {
+            config,
+            address,
+            cancel,
+            supervisor: Some(supervisor),
+            runtime: Some(runtime),
+            _socket: socket,
+        })
     }
 
     /// The TCP address that is served: the port is the real one also where 0 was configured.
     pub fn address(&self) -> Option<SocketAddr> {
-        self.listening
+        self.address
     }
 
-    /// Waits until `cancel` is cancelled or a critical part fails, then stops everything within `config.drain`.
-    pub fn run_until(self, cancel: CancellationToken) -> Result<(), Error> {
-        let _ = cancel;
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// Blocks until `cancel` is cancelled or a critical part fails, then stops everything within `config.drain`.
+    /// From async code: call it through `spawn_blocking`.
+    pub fn run_until(mut self, cancel: CancellationToken) -> Result<(), Error> {
+        if let (Some(runtime), Some(supervisor)) = (&self.runtime, &mut self.supervisor) {
+            let inner = self.cancel.clone();
+            runtime.spawn(async move {
+                cancel.cancelled().await;
+                inner.cancel();
+            });
+            supervisor.wait();
+        }
         self.shutdown()
     }
 
     /// Stops everything: probes detach, what is queued is processed, readers get what is left; within `config.drain`.
-    pub fn shutdown(self) -> Result<(), Error> {
-        self.cancel.cancel();
-        Ok(())
+    /// Blocks.
+    pub fn shutdown(mut self) -> Result<(), Error> {
+        let ended =
+            self.supervisor.take().map_or(Ok(()), |supervisor| supervisor.drain(self.config.drain));
+        tracing::info!(node = %self.config.node, "agent stopped");
+        ended
     }
+}
+
+impl Drop for App {
+    fn drop(&mut self) {
+        self.cancel.cancel();
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+fn listen(address: SocketAddr) -> Result<std::net::TcpListener, Error> {
+    let listener = std::net::TcpListener::bind(address).and_then(|listener| {
+        listener.set_nonblocking(true)?;
+        Ok(listener)
+    });
+    listener.map_err(|source| Error::Listen { address, source })
+}
+
+/// Ends when the last sender of batches is gone: what was on its way is delivered.
+fn supervise_pipeline(
+    supervisor: &mut Supervisor,
+    worker: Worker,
+    batches: Receiver<Batch>,
+    changes: Receiver<Change>,
+) -> Result<(), Error> {
+    let mut once = Some((worker, batches, changes));
+    supervisor.thread("pipeline", Policy::Critical, move |_| {
+        if let Some((worker, batches, changes)) = once.take() {
+            worker.run(&batches, changes);
+        }
+        Ok::<_, Infallible>(())
+    })
+}
+
+/// Detaches the probes when it is time to stop; the rest follows from that.
+fn supervise_feed(supervisor: &mut Supervisor, feed: SharedFeed) -> Result<(), Error> {
+    let runtime = supervisor.runtime().clone();
+    supervisor.thread("probes", Policy::Critical, move |cancel| {
+        runtime.block_on(cancel.cancelled());
+        let ended = lock(&feed).take();
+        drop(ended);
+        Ok::<_, Infallible>(())
+    })
+}
+
+fn supervise_servers(
+    supervisor: &mut Supervisor,
+    sources: &Arc<Sources>,
+    local: std::os::unix::net::UnixListener,
+    open: Option<std::net::TcpListener>,
+) {
+    let again = Policy::Restart(Backoff::default());
+    let routes = local_router(sources.clone());
+    supervisor.task("local socket", again, move |cancel| {
+        let (listener, routes) = (local.try_clone(), routes.clone());
+        async move {
+            let Ok(()) = serve(UnixListener::from_std(listener?)?, routes, cancel).await;
+            Ok::<_, io::Error>(())
+        }
+    });
+    let Some(open) = open else { return };
+    let routes = router(sources.clone());
+    supervisor.task("http", again, move |cancel| {
+        let (listener, routes) = (open.try_clone(), routes.clone());
+        async move {
+            let Ok(()) = serve(TcpListener::from_std(listener?)?, routes, cancel).await;
+            Ok::<_, io::Error>(())
+        }
+    });
+}
+
+fn log_verdicts(report: &Report) {
+    for program in &report.programs {
+        let (probe, name, reason) = (&program.probe, &program.program, &program.reason);
+        match program.state {
+            ProgramState::Active | ProgramState::Disabled => {
+                tracing::debug!(probe, program = name, reason, "attached")
+            }
+            ProgramState::Unsupported => {
+                tracing::info!(probe, program = name, reason, "unsupported")
+            }
+            ProgramState::Degraded => tracing::warn!(probe, program = name, reason, "degraded"),
+            ProgramState::Failed => tracing::error!(probe, program = name, reason, "failed"),
+        }
+    }
+}
+
+fn lock(feed: &SharedFeed) -> std::sync::MutexGuard<'_, Option<Box<dyn Feed>>> {
+    feed.lock().unwrap_or_else(PoisonError::into_inner)
 }

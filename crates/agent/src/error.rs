@@ -3,6 +3,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// Each message is one line: what, which object, what to do.
 #[derive(Debug, thiserror::Error)]
@@ -23,6 +24,6 @@ pub enum Error {
     Start { name: &'static str, source: io::Error },
     #[error("{name} stopped: {reason}")]
     Stopped { name: &'static str, reason: String },
-    #[error("{names} did not stop within {seconds} s")]
-    Drain { names: String, seconds: u64 },
+    #[error("{names} did not stop within {deadline:?}")]
+    Drain { names: String, deadline: Duration },
 }

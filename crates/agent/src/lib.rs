@@ -11,6 +11,6 @@ pub mod identity;
 pub mod pipeline;
 pub mod supervise;
 
-pub use app::App;
+pub use app::{App, Feed};
 pub use config::Config;
 pub use error::Error;

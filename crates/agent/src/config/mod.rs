@@ -9,6 +9,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use crate::identity::Mode;
+
 /// Valid values only. The command line's flags replace single fields.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -25,15 +27,6 @@ pub struct Config {
     pub metrics: Metrics,
     pub records: Records,
     pub pipeline: Pipeline,
-}
-
-/// Where names come from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Mode {
-    /// Pods and services, fed as [`model::Change`]s.
-    Kubernetes,
-    /// One host without Kubernetes: cgroups, containers, systemd units.
-    Standalone,
 }
 
 #[derive(Clone, Debug)]

@@ -1,1 +1,13 @@
-//! From batches to records and series.
+//! From batches to records and series: one thread identifies, sums up and publishes.
+
+mod aggregate;
+mod histogram;
+mod labels;
+mod table;
+mod worker;
+
+pub use aggregate::{Aggregate, Dropped, Metric, Snapshot, Traffic};
+pub use histogram::Histogram;
+pub use labels::{Labels, OVERFLOW};
+pub use table::Series;
+pub use worker::{Shared, Worker};

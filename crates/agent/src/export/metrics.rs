@@ -1,0 +1,336 @@
+//! What `/metrics` shows, and what each metric means.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use model::status::{ProgramState, Status};
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{
+    DescriptorEncoder, EncodeCounterValue, EncodeGaugeValue, NoLabelSet,
+};
+use prometheus_client::metrics::MetricType;
+
+use super::http::Sources;
+use super::status;
+use crate::identity;
+use crate::pipeline::{Metric, Series, Snapshot, Traffic};
+
+type Labels<'a> = Vec<(&'static str, Cow<'a, str>)>;
+
+/// All values at one moment.
+#[derive(Debug)]
+pub(super) struct View {
+    status: Status,
+    identity: identity::Counters,
+    snapshot: Snapshot,
+}
+
+impl View {
+    pub(super) fn collect(sources: &Sources) -> Self {
+        Self {
+            status: status::collect(sources),
+            identity: sources.shared.identity().clone(),
+            snapshot: sources.shared.aggregate().snapshot(),
+        }
+    }
+}
+
+impl Collector for View {
+    fn encode(&self, encoder: DescriptorEncoder) -> fmt::Result {
+        let mut out = Families(encoder);
+        self.connections(&mut out)?;
+        self.flows(&mut out)?;
+        self.probes(&mut out)?;
+        self.pipeline(&mut out)?;
+        self.process(&mut out)
+    }
+}
+
+impl View {
+    fn traffic<'a, V>(
+        &'a self,
+        value: impl Fn(&'a Traffic) -> Option<V> + 'a,
+    ) -> impl Iterator<Item = (Labels<'a>, V)> {
+        self.snapshot.traffic.iter().filter_map(move |series: &Series<Traffic>| {
+            value(&series.values).map(|value| (series.labels.pairs(), value))
+        })
+    }
+
+    fn connections(&self, out: &mut Families<'_>) -> fmt::Result {
+        let outcomes =
+            self.snapshot.traffic.iter().flat_map(|Series { labels, values, .. }| {
+                [("established", values.established), ("failed", values.failed)]
+                    .into_iter()
+                    .filter(|(_, count)| *count > 0)
+                    .map(|(outcome, count)| (with(labels.pairs(), "outcome", outcome), count))
+            });
+        out.counter(
+            Metric::Connections.name(),
+            "TCP connections by outcome: established or failed. Source opened it; direction egress is counted at the \
+             source, ingress at the destination.",
+            outcomes,
+        )?;
+        out.histogram(
+            Metric::ConnectSeconds.name(),
+            "Time from SYN to ESTABLISHED of connections that this node opened.",
+            self.traffic(|values| values.connect.as_deref()),
+        )?;
+        out.gauge(
+            Metric::ActiveConnections.name(),
+            "TCP connections established since the agent started and not closed yet.",
+            self.traffic(|values| values.active),
+        )
+    }
+
+    fn flows(&self, out: &mut Families<'_>) -> fmt::Result {
+        out.counter(
+            Metric::FlowBytes.name(),
+            "Payload bytes (no headers, no retransmissions) from source to destination, whoever opened the \
+             connection. Direction egress is counted at the sender, ingress at the receiver: choose one to count \
+             each byte once.",
+            self.traffic(|values| values.moved.map(|moved| moved.bytes)),
+        )?;
+        out.counter(
+            Metric::FlowPackets.name(),
+            "Packets (TCP: segments, pure ACKs included) from source to destination; direction as in \
+             amphipod_flow_bytes_total.",
+            self.traffic(|values| values.moved.map(|moved| moved.packets)),
+        )?;
+        out.counter(
+            Metric::Retransmits.name(),
+            "TCP segments that the source sent again.",
+            self.traffic(|values| values.retransmits),
+        )?;
+        out.histogram(
+            Metric::Rtt.name(),
+            "The kernel's smoothed round-trip time: one sample for each connection and interval in which it moved \
+             anything. Source opened the connection.",
+            self.traffic(|values| values.rtt.as_deref()),
+        )?;
+        out.counter(
+            Metric::Drops.name(),
+            "Packets that the kernel discarded, by its own name of the reason (LISTEN_OVERFLOW: connections that a \
+             full accept queue turned away).",
+            self.snapshot.drops.iter().map(|series| (series.labels.pairs(), series.values.packets)),
+        )
+    }
+
+    fn probes(&self, out: &mut Families<'_>) -> fmt::Result {
+        let Status { programs, maps, losses, .. } = &self.status;
+        let program = |probe, program| labels([("probe", probe), ("program", program)]);
+        out.gauge(
+            "amphipod_probe_state",
+            "1: the BPF program is in this state (active, disabled, unsupported, degraded, failed), for this reason.",
+            programs.iter().map(|it| {
+                let labels = with(program(&it.probe, &it.program), "state", state(it.state));
+                (with(labels, "reason", &it.reason), 1_u64)
+            }),
+        )?;
+        let ran = || programs.iter().filter(|it| it.runs > 0);
+        out.counter(
+            "amphipod_program_run_seconds",
+            "Time spent in the BPF program; absent unless the kernel measures it (agent.run_time).",
+            ran().map(|it| (program(&it.probe, &it.program), it.run_time_ns as f64 / 1e9)),
+        )?;
+        out.counter(
+            "amphipod_program_runs",
+            "Runs of the BPF program; absent unless the kernel measures them (agent.run_time).",
+            ran().map(|it| (program(&it.probe, &it.program), it.runs)),
+        )?;
+        out.counter(
+            "amphipod_program_recursion_misses",
+            "Runs that the kernel skipped because the program was running on that CPU already.",
+            programs.iter().map(|it| (program(&it.probe, &it.program), it.recursion_misses)),
+        )?;
+        out.counter(
+            "amphipod_lost",
+            "What did not get through, by probe or part, stage and cause.",
+            losses.iter().map(|loss| {
+                (
+                    labels([
+                        ("probe", &loss.probe),
+                        ("stage", &loss.stage),
+                        ("cause", &loss.cause),
+                    ]),
+                    loss.count,
+                )
+            }),
+        )?;
+        let map = |probe, map| labels([("probe", probe), ("map", map)]);
+        out.gauge(
+            "amphipod_map_entries",
+            "Entries in the BPF map.",
+            maps.iter().map(|it| (map(&it.probe, &it.map), it.entries)),
+        )?;
+        out.gauge(
+            "amphipod_map_max_entries",
+            "Entries that the BPF map can hold.",
+            maps.iter().map(|it| (map(&it.probe, &it.map), it.max_entries)),
+        )?;
+        out.gauge(
+            "amphipod_map_pressure_ratio",
+            "Part of the BPF map that is full, from 0 to 1.",
+            maps.iter()
+                .filter(|it| it.max_entries > 0)
+                .map(|it| (map(&it.probe, &it.map), it.entries as f64 / it.max_entries as f64)),
+        )?;
+        out.gauge(
+            "amphipod_map_memory_bytes",
+            "Memory that the kernel charges for the BPF map.",
+            maps.iter().map(|it| (map(&it.probe, &it.map), it.memory_bytes)),
+        )
+    }
+
+    fn pipeline(&self, out: &mut Families<'_>) -> fmt::Result {
+        let Status { unattributed, queues, series, records, .. } = &self.status;
+        out.counter("amphipod_records", "Records published.", [(vec![], records.total)])?;
+        out.counter(
+            "amphipod_unattributed",
+            "Records whose local end has no name, by cause.",
+            unattributed.iter().map(|it| (labels([("kind", &it.name)]), it.count)),
+        )?;
+        out.counter(
+            "amphipod_identity_parked",
+            "Records that had to wait for a name.",
+            [(vec![], self.identity.parked_total)],
+        )?;
+        out.counter(
+            "amphipod_identity_patched",
+            "Records that waited for a name and got it.",
+            [(vec![], self.identity.patched)],
+        )?;
+        out.gauge(
+            "amphipod_identity_entries",
+            "Entries in a table of names.",
+            self.identity.tables.iter().map(|it| (labels([("table", it.name)]), it.entries)),
+        )?;
+        out.gauge(
+            "amphipod_queue_depth",
+            "What waits in a queue: batches (pipeline), records that wait for a name (identity), records that the \
+             slowest reader has not read (records).",
+            queues.iter().map(|it| (labels([("queue", &it.queue)]), it.depth)),
+        )?;
+        out.gauge(
+            "amphipod_queue_capacity",
+            "How much can wait in a queue before something is lost or held up.",
+            queues.iter().map(|it| (labels([("queue", &it.queue)]), it.capacity)),
+        )?;
+        out.gauge(
+            "amphipod_series",
+            "Label sets of a metric.",
+            series.iter().map(|it| (labels([("metric", &it.metric)]), it.series)),
+        )?;
+        out.counter(
+            "amphipod_series_overflow",
+            "Updates that found no room for a new label set and went to the workload __overflow__, so that sums stay \
+             right.",
+            series.iter().map(|it| (labels([("metric", &it.metric)]), it.overflow)),
+        )?;
+        out.gauge(
+            "amphipod_record_readers",
+            "Readers of live records.",
+            [(vec![], records.readers)],
+        )
+    }
+
+    fn process(&self, out: &mut Families<'_>) -> fmt::Result {
+        let Status { version, kernel, cost, uptime_seconds, ready, .. } = &self.status;
+        out.gauge(
+            "amphipod_build_info",
+            "1: this version runs on this kernel.",
+            [(labels([("version", version), ("kernel", kernel)]), 1_u64)],
+        )?;
+        out.gauge("amphipod_ready", "1 if the agent is ready.", [(vec![], u64::from(*ready))])?;
+        out.gauge(
+            "amphipod_uptime_seconds",
+            "Time since the agent started.",
+            [(vec![], *uptime_seconds)],
+        )?;
+        out.counter(
+            "process_cpu_seconds",
+            "User and system time of this process.",
+            [(vec![], cost.cpu_seconds)],
+        )?;
+        out.gauge(
+            "process_resident_memory_bytes",
+            "Resident memory of this process.",
+            [(vec![], cost.rss_bytes)],
+        )?;
+        out.gauge(
+            "process_resident_memory_peak_bytes",
+            "The most that its resident memory has been.",
+            [(vec![], cost.peak_rss_bytes)],
+        )
+    }
+}
+
+fn labels<'a, const N: usize>(pairs: [(&'static str, &'a str); N]) -> Labels<'a> {
+    pairs
+        .into_iter()
+        .filter(|(_, value)| !value.is_empty())
+        .map(|(name, value)| (name, value.into()))
+        .collect()
+}
+
+fn with<'a>(mut labels: Labels<'a>, name: &'static str, value: &'a str) -> Labels<'a> {
+    if !value.is_empty() {
+        labels.push((name, value.into()));
+    }
+    labels
+}
+
+fn state(state: ProgramState) -> &'static str {
+    match state {
+        ProgramState::Active => "active",
+        ProgramState::Disabled => "disabled",
+        ProgramState::Unsupported => "unsupported",
+        ProgramState::Degraded => "degraded",
+        ProgramState::Failed => "failed",
+    }
+}
+
+/// Writes one family after the other. Names of counters are given without `_total`.
+struct Families<'e>(DescriptorEncoder<'e>);
+
+impl Families<'_> {
+    fn counter<'a, V: EncodeCounterValue>(
+        &mut self,
+        name: &str,
+        help: &str,
+        samples: impl IntoIterator<Item = (Labels<'a>, V)>,
+    ) -> fmt::Result {
+        let mut family = self.0.encode_descriptor(name, help, None, MetricType::Counter)?;
+        samples.into_iter().try_for_each(|(labels, value)| {
+            family.encode_family(&labels)?.encode_counter::<NoLabelSet, V, f64>(&value, None)
+        })
+    }
+
+    fn gauge<'a, V: EncodeGaugeValue>(
+        &mut self,
+        name: &str,
+        help: &str,
+        samples: impl IntoIterator<Item = (Labels<'a>, V)>,
+    ) -> fmt::Result {
+        let mut family = self.0.encode_descriptor(name, help, None, MetricType::Gauge)?;
+        samples
+            .into_iter()
+            .try_for_each(|(labels, value)| family.encode_family(&labels)?.encode_gauge(&value))
+    }
+
+    fn histogram<'a>(
+        &mut self,
+        name: &str,
+        help: &str,
+        samples: impl IntoIterator<Item = (Labels<'a>, &'a crate::pipeline::Histogram)>,
+    ) -> fmt::Result {
+        let mut family = self.0.encode_descriptor(name, help, None, MetricType::Histogram)?;
+        samples.into_iter().try_for_each(|(labels, it)| {
+            family.encode_family(&labels)?.encode_histogram::<NoLabelSet>(
+                it.sum_seconds(),
+                it.count(),
+                &it.buckets(),
+                None,
+            )
+        })
+    }
+}

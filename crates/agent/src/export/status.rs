@@ -1,0 +1,93 @@
+//! `/api/v1/status`: the same facts as the self metrics, for people.
+
+use std::sync::atomic::Ordering;
+
+use model::status::{Count, Loss, QueueStatus, RecordsStatus, SeriesStatus, Status};
+
+use super::http::Sources;
+use crate::config::Mode;
+use crate::identity;
+
+/// Reads everything anew; takes some milliseconds.
+pub(super) fn collect(sources: &Sources) -> Status {
+    let Sources { config, shared, meter, .. } = sources;
+    let report = (sources.report)();
+    let identity = shared.identity().clone();
+    let mut cost = meter.cost();
+    cost.map_memory_bytes = report.maps.iter().map(|map| map.memory_bytes).sum();
+    let series = shared.aggregate().series().map(|(metric, series, overflow)| SeriesStatus {
+        metric: metric.name().into(),
+        series,
+        overflow,
+    });
+    let waiting_for = sources.waiting_for();
+    Status {
+        version: env!("CARGO_PKG_VERSION").into(),
+        node: config.node.to_string(),
+        mode: match config.mode {
+            Mode::Kubernetes => "kubernetes".into(),
+            Mode::Standalone => "standalone".into(),
+        },
+        kernel: rustix::system::uname().release().to_string_lossy().into_owned(),
+        pid: std::process::id(),
+        uptime_seconds: meter.uptime().as_secs_f64(),
+        ready: waiting_for.is_none(),
+        waiting_for: waiting_for.unwrap_or_default().into(),
+        losses: losses(sources, &identity, report.losses),
+        programs: report.programs,
+        maps: report.maps,
+        unattributed: unattributed(&identity),
+        queues: queues(sources, &identity),
+        series: series.into(),
+        records: RecordsStatus {
+            total: shared.total.load(Ordering::Relaxed),
+            per_second: meter.records_per_second(),
+            buffered: shared.records.buffered() as u64,
+            readers: shared.records.readers() as u64,
+        },
+        cost,
+    }
+}
+
+/// The probes' losses and those of the stages that follow.
+fn losses(sources: &Sources, identity: &identity::Counters, mut losses: Vec<Loss>) -> Vec<Loss> {
+    let loss = |probe: &str, stage: &str, cause: &str, count| Loss {
+        probe: probe.into(),
+        stage: stage.into(),
+        cause: cause.into(),
+        count,
+    };
+    losses.extend(
+        identity
+            .tables
+            .iter()
+            .map(|table| loss("identity", table.name, "table_full", table.evicted)),
+    );
+    losses.push(loss(
+        "pipeline",
+        "active_connections",
+        "table_full",
+        sources.shared.aggregate().uncounted(),
+    ));
+    losses.push(loss("records", "stream", "slow_reader", sources.shared.records.lost()));
+    losses
+}
+
+fn unattributed(identity: &identity::Counters) -> Vec<Count> {
+    identity
+        .unattributed
+        .iter()
+        .map(|(cause, count)| Count { name: cause.name().into(), count: *count })
+        .collect()
+}
+
+fn queues(sources: &Sources, identity: &identity::Counters) -> Vec<QueueStatus> {
+    let shared = &sources.shared;
+    let (backlog, max_backlog) = shared.records.backlog();
+    let queue = |queue: &str, depth, capacity| QueueStatus { queue: queue.into(), depth, capacity };
+    vec![
+        queue("pipeline", shared.waiting.load(Ordering::Relaxed) as u64, shared.max_waiting as u64),
+        queue("identity", identity.parked, identity::Limits::default().parked as u64),
+        queue("records", backlog, max_backlog),
+    ]
+}

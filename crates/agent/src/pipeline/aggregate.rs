@@ -1,0 +1,308 @@
+//! Records summed by workload: what `/metrics` shows.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
+use std::time::{Duration, Instant};
+
+use model::{Connection, ConnectionEvent, Drop, Flow, Record, Subject};
+
+use super::histogram::Histogram;
+use super::labels::{End, Ends};
+use super::table::{Series, Slot, Table, Values};
+use crate::config;
+
+/// The metrics that come from records. Order of [`Aggregate::overflow`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Metric {
+    Connections,
+    ConnectSeconds,
+    ActiveConnections,
+    FlowBytes,
+    FlowPackets,
+    Retransmits,
+    Rtt,
+    Drops,
+}
+
+impl Metric {
+    pub const ALL: [Self; 8] = [
+        Self::Connections,
+        Self::ConnectSeconds,
+        Self::ActiveConnections,
+        Self::FlowBytes,
+        Self::FlowPackets,
+        Self::Retransmits,
+        Self::Rtt,
+        Self::Drops,
+    ];
+
+    /// As a family: without the suffix of a counter.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Connections => "amphipod_connections",
+            Self::ConnectSeconds => "amphipod_connect_seconds",
+            Self::ActiveConnections => "amphipod_active_connections",
+            Self::FlowBytes => "amphipod_flow_bytes",
+            Self::FlowPackets => "amphipod_flow_packets",
+            Self::Retransmits => "amphipod_tcp_retransmits",
+            Self::Rtt => "amphipod_tcp_rtt_seconds",
+            Self::Drops => "amphipod_drops",
+        }
+    }
+}
+
+/// What one label set counts. An absent value was never observed: it has no series, rather than a zero.
+#[derive(Clone, Debug, Default)]
+pub struct Traffic {
+    pub established: u64,
+    pub failed: u64,
+    pub active: Option<u64>,
+    pub connect: Option<Box<Histogram>>,
+    pub moved: Option<Moved>,
+    /// Of TCP only.
+    pub retransmits: Option<u64>,
+    pub rtt: Option<Box<Histogram>>,
+}
+
+/// From source to destination.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Moved {
+    pub bytes: u64,
+    pub packets: u64,
+}
+
+#[derive(Clone, Debug, Default)]
+pub struct Dropped {
+    pub packets: u64,
+}
+
+impl Values for Traffic {
+    fn is_live(&self) -> bool {
+        self.active.is_some_and(|active| active > 0)
+    }
+}
+
+impl Values for Dropped {}
+
+pub struct Aggregate {
+    expiry: Duration,
+    pods: bool,
+    traffic: Table<Traffic>,
+    drops: Table<Dropped>,
+    /// Series of each live connection, by its key.
+    live: HashMap<u64, Slot>,
+    max_live: usize,
+    keys: RandomState,
+    /// Live connections that `amphipod_active_connections` lacks for want of room, ever.
+    uncounted: u64,
+    overflow: [u64; Metric::ALL.len()],
+}
+
+/// A copy of all series at one moment.
+#[derive(Clone, Debug)]
+pub struct Snapshot {
+    pub traffic: Vec<Series<Traffic>>,
+    pub drops: Vec<Series<Dropped>>,
+    pub overflow: [u64; Metric::ALL.len()],
+}
+
+impl Aggregate {
+    /// Of at most `max_connections` live connections.
+    pub fn new(metrics: &config::Metrics, max_connections: usize) -> Self {
+        Self {
+            expiry: metrics.expiry,
+            pods: metrics.pod_labels,
+            traffic: Table::new(metrics.max_series),
+            drops: Table::new(metrics.max_series),
+            live: HashMap::new(),
+            max_live: max_connections,
+            keys: RandomState::new(),
+            uncounted: 0,
+            overflow: [0; Metric::ALL.len()],
+        }
+    }
+
+    pub fn add(&mut self, record: &Record, now: Instant) {
+        let mut ends = Ends {
+            source: End::new(&record.source, self.pods),
+            destination: End::new(&record.destination, self.pods),
+            protocol: record.protocol,
+            direction: record.direction,
+            reason: "",
+        };
+        match &record.subject {
+            Subject::Connection(connection) => self.connection(record, connection, &ends, now),
+            Subject::Flow(flow) => self.flow(record, flow, ends, now),
+            Subject::Drop(Drop { reason, packets, .. }) => {
+                ends.reason = reason;
+                let (_, dropped, overflow) = self.drops.entry(&ends, now);
+                dropped.packets += packets;
+                count(&mut self.overflow, overflow, &[Metric::Drops]);
+            }
+        }
+    }
+
+    fn connection(
+        &mut self,
+        record: &Record,
+        connection: &Connection,
+        ends: &Ends<'_>,
+        now: Instant,
+    ) {
+        let Self { traffic, overflow, live, .. } = self;
+        match connection.event {
+            ConnectionEvent::Opened | ConnectionEvent::Accepted => {
+                let (slot, series, full) = traffic.entry(ends, now);
+                series.established += 1;
+                count(overflow, full, &[Metric::Connections, Metric::ActiveConnections]);
+                if connection.connect_ns > 0 {
+                    series.connect.get_or_insert_default().observe(connection.connect_ns);
+                    count(overflow, full, &[Metric::ConnectSeconds]);
+                }
+                series.active.get_or_insert_default();
+                let key = key(&self.keys, record);
+                if live.len() >= self.max_live && !live.contains_key(&key) {
+                    self.uncounted += 1;
+                    return;
+                }
+                // Known already: its end was lost, or it was reported twice.
+                if let Some(before) = live.insert(key, slot) {
+                    leave(traffic, before, now);
+                }
+                if let Some(active) =
+                    traffic.get_mut(slot, now).and_then(|series| series.active.as_mut())
+                {
+                    *active += 1;
+                }
+            }
+            ConnectionEvent::Failed => {
+                let (_, series, full) = traffic.entry(ends, now);
+                series.failed += 1;
+                count(overflow, full, &[Metric::Connections]);
+            }
+            // In the series where it was counted when it opened, whatever its ends are called by now.
+            ConnectionEvent::Closed => {
+                if let Some(slot) = live.remove(&key(&self.keys, record)) {
+                    leave(traffic, slot, now);
+                }
+            }
+        }
+    }
+
+    /// Bytes flow from source to destination: what the local end sent and what it received are series of their own,
+    /// the ends swapped.
+    fn flow(&mut self, record: &Record, flow: &Flow, ends: Ends<'_>, now: Instant) {
+        let tcp = record.protocol == model::Protocol::TCP;
+        let deltas = &flow.deltas;
+        let (sent, received) = match record.direction {
+            model::Direction::Egress => (ends, ends.reversed()),
+            model::Direction::Ingress => (ends.reversed(), ends),
+        };
+        let Self { traffic, overflow, .. } = self;
+        if deltas.bytes_sent + deltas.packets_sent + u64::from(deltas.retransmits) > 0 {
+            let (_, series, full) = traffic.entry(&sent, now);
+            series.add_moved(deltas.bytes_sent, deltas.packets_sent);
+            count(overflow, full, &[Metric::FlowBytes, Metric::FlowPackets]);
+            if tcp {
+                *series.retransmits.get_or_insert_default() += u64::from(deltas.retransmits);
+                count(overflow, full, &[Metric::Retransmits]);
+            }
+        }
+        if deltas.bytes_received + deltas.packets_received > 0 {
+            let (_, series, full) = traffic.entry(&received, now);
+            series.add_moved(deltas.bytes_received, deltas.packets_received);
+            count(overflow, full, &[Metric::FlowBytes, Metric::FlowPackets]);
+        }
+        if tcp && deltas.rtt_us > 0 {
+            let (_, series, full) = traffic.entry(&ends, now);
+            series.rtt.get_or_insert_default().observe(u64::from(deltas.rtt_us) * 1000);
+            count(overflow, full, &[Metric::Rtt]);
+        }
+    }
+
+    /// Forgets what is idle.
+    pub fn expire(&mut self, now: Instant) {
+        self.traffic.expire(now, self.expiry);
+        self.drops.expire(now, self.expiry);
+        if self.live.capacity() > 4096 && self.live.len() < self.live.capacity() / 4 {
+            self.live.shrink_to(self.live.len() * 2);
+        }
+    }
+
+    pub fn snapshot(&self) -> Snapshot {
+        Snapshot {
+            traffic: self.traffic.iter().cloned().collect(),
+            drops: self.drops.iter().cloned().collect(),
+            overflow: self.overflow,
+        }
+    }
+
+    /// Live connections that are counted in no `amphipod_active_connections`, for want of room.
+    pub fn uncounted(&self) -> u64 {
+        self.uncounted
+    }
+
+    /// Live label sets and overflow of each metric.
+    pub fn series(&self) -> [(Metric, u64, u64); Metric::ALL.len()] {
+        Metric::ALL.map(|metric| {
+            let count = match metric {
+                Metric::Drops => self.drops.iter().count(),
+                metric => self.traffic.iter().filter(|series| series.values.has(metric)).count(),
+            };
+            (metric, count as u64, self.overflow[metric as usize])
+        })
+    }
+}
+
+impl Traffic {
+    fn add_moved(&mut self, bytes: u64, packets: u64) {
+        let moved = self.moved.get_or_insert_default();
+        moved.bytes += bytes;
+        moved.packets += packets;
+    }
+
+    fn has(&self, metric: Metric) -> bool {
+        match metric {
+            Metric::Connections => self.established + self.failed > 0,
+            Metric::ConnectSeconds => self.connect.is_some(),
+            Metric::ActiveConnections => self.active.is_some(),
+            Metric::FlowBytes | Metric::FlowPackets => self.moved.is_some(),
+            Metric::Retransmits => self.retransmits.is_some(),
+            Metric::Rtt => self.rtt.is_some(),
+            Metric::Drops => false,
+        }
+    }
+}
+
+fn count(overflow: &mut [u64], full: bool, metrics: &[Metric]) {
+    if full {
+        for metric in metrics {
+            overflow[*metric as usize] += 1;
+        }
+    }
+}
+
+/// One live connection fewer in the series at `slot`.
+fn leave(traffic: &mut Table<Traffic>, slot: Slot, now: Instant) {
+    if let Some(active) = traffic.get_mut(slot, now).and_then(|series| series.active.as_mut()) {
+        *active = active.saturating_sub(1);
+    }
+}
+
+/// What tells a connection from all others that live: its cookie and end; its addresses where the kernel gives none.
+fn key(keys: &RandomState, record: &Record) -> u64 {
+    let local = record.local();
+    match record.cookie {
+        0 => keys.hash_one((
+            record.process.netns,
+            local.ip,
+            local.port,
+            record.remote().ip,
+            record.remote().port,
+        )),
+        cookie => keys.hash_one(cookie),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,181 @@
+//! The thread between the probes and everything that leaves the agent.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use model::{Change, Record, Timestamp};
+use probes::Batch;
+
+use super::Aggregate;
+use crate::Config;
+use crate::export::Records;
+use crate::identity::{self, Directory, Mode};
+
+/// How often records that wait for a name are looked at, at least.
+const TICK: Duration = Duration::from_millis(100);
+const EXPIRE: Duration = Duration::from_secs(5);
+/// Changes taken between two batches: a flood of metadata must not hold up observations.
+const CHANGES: usize = 4096;
+/// Records between two publications: bounds memory and the time for which locks are held.
+const CHUNK: usize = 512;
+
+/// What the pipeline shares with those who show it.
+pub struct Shared {
+    pub aggregate: Mutex<Aggregate>,
+    pub records: Arc<Records>,
+    /// Of the directory, as of the last tick.
+    pub identity: Mutex<identity::Counters>,
+    /// Records published since the start.
+    pub total: AtomicU64,
+    /// The first metadata is complete.
+    pub synced: AtomicBool,
+    /// Batches taken from the channel that still wait, and how many may.
+    pub waiting: AtomicUsize,
+    pub max_waiting: usize,
+}
+
+impl Shared {
+    pub fn new(config: &Config) -> Self {
+        Self {
+            aggregate: Mutex::new(Aggregate::new(&config.metrics, config.pipeline.max_connections)),
+            records: Arc::new(Records::new(config.records.clone())),
+            identity: Mutex::default(),
+            total: AtomicU64::new(0),
+            synced: AtomicBool::new(config.mode == Mode::Standalone),
+            waiting: AtomicUsize::new(0),
+            max_waiting: config.pipeline.queue.div_ceil(2),
+        }
+    }
+
+    pub fn aggregate(&self) -> MutexGuard<'_, Aggregate> {
+        self.aggregate.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub fn identity(&self) -> MutexGuard<'_, identity::Counters> {
+        self.identity.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Owns the directory and drives it.
+pub struct Worker {
+    directory: Directory,
+    shared: Arc<Shared>,
+    /// Records on their way to [`Records`].
+    chunk: Vec<Record>,
+}
+
+impl Worker {
+    pub fn new(directory: Directory, shared: Arc<Shared>) -> Self {
+        Self { directory, shared, chunk: Vec::with_capacity(CHUNK) }
+    }
+
+    /// Works until every sender of `batches` is gone, then delivers what is left and ends all readers.
+    pub fn run(mut self, batches: &Receiver<Batch>, changes: Receiver<Change>) {
+        let mut changes = Some(changes);
+        let mut waiting = VecDeque::new();
+        let (mut ticked, mut expired) = (Instant::now(), Instant::now());
+        loop {
+            let more = self.receive(batches, &mut waiting, TICK.saturating_sub(ticked.elapsed()));
+            self.take_changes(&mut changes);
+            match waiting.pop_front() {
+                Some(batch) => self.take(batch),
+                None if !more => break,
+                None => {}
+            }
+            if ticked.elapsed() >= TICK {
+                ticked = Instant::now();
+                self.tick();
+            }
+            if expired.elapsed() >= EXPIRE {
+                expired = Instant::now();
+                self.shared.aggregate().expire(expired);
+            }
+        }
+        let Self { directory, chunk, .. } = &mut self;
+        directory.flush(Timestamp::now(), &mut |record| chunk.push(record));
+        self.publish();
+        *self.shared.identity() = self.directory.counters();
+        self.shared.records.close();
+    }
+
+    /// Takes what the channel holds, after a wait for the first. Its depth cannot be seen from outside; what is taken
+    /// can. False when nothing will follow.
+    fn receive(
+        &self,
+        batches: &Receiver<Batch>,
+        waiting: &mut VecDeque<Batch>,
+        wait: Duration,
+    ) -> bool {
+        if waiting.is_empty() {
+            match batches.recv_timeout(wait) {
+                Ok(batch) => waiting.push_back(batch),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return false,
+            }
+        }
+        waiting
+            .extend(batches.try_iter().take(self.shared.max_waiting.saturating_sub(waiting.len())));
+        self.shared.waiting.store(waiting.len(), Ordering::Relaxed);
+        true
+    }
+
+    fn take(&mut self, batch: Batch) {
+        let now = Timestamp::now();
+        match batch {
+            Batch::Cgroups(events) => {
+                events.into_iter().for_each(|event| self.directory.cgroup(event, now))
+            }
+            Batch::Observations(observations) => {
+                for observation in observations {
+                    let chunk = &mut self.chunk;
+                    self.directory.identify(observation, now, &mut |record| chunk.push(record));
+                    if self.chunk.len() >= CHUNK {
+                        self.publish();
+                    }
+                }
+                self.publish();
+            }
+        }
+    }
+
+    fn tick(&mut self) {
+        let Self { directory, chunk, .. } = self;
+        directory.tick(Timestamp::now(), &mut |record| chunk.push(record));
+        self.publish();
+        *self.shared.identity() = self.directory.counters();
+    }
+
+    fn publish(&mut self) {
+        if self.chunk.is_empty() {
+            return;
+        }
+        let now = Instant::now();
+        let mut aggregate = self.shared.aggregate();
+        self.chunk.iter().for_each(|record| aggregate.add(record, now));
+        drop(aggregate);
+        self.shared.total.fetch_add(self.chunk.len() as u64, Ordering::Relaxed);
+        self.shared.records.publish(&mut self.chunk);
+        // A flush of everything that waited must not leave its size behind.
+        self.chunk.shrink_to(4 * CHUNK);
+    }
+
+    /// The end of the feed is not the end of what it told.
+    fn take_changes(&mut self, changes: &mut Option<Receiver<Change>>) {
+        let now = Timestamp::now();
+        for _ in 0..CHANGES {
+            match changes.as_ref().map(Receiver::try_recv) {
+                Some(Ok(change)) => {
+                    if change == Change::Synced {
+                        self.shared.synced.store(true, Ordering::Relaxed);
+                    }
+                    self.directory.change(change, now);
+                }
+                Some(Err(TryRecvError::Disconnected)) => *changes = None,
+                Some(Err(TryRecvError::Empty)) | None => break,
+            }
+        }
+    }
+}
