@@ -1,0 +1,155 @@
+//! The parts of a record in words, the same for every format.
+
+use std::net::SocketAddr;
+
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
+use model::line::{End, Event, Kind, Line, Way};
+
+use super::errors::explain;
+use crate::paint::{Span, Tone};
+use crate::units::{bytes, interval_ms, plural, span_us};
+
+/// Wall-clock time in the reader's zone.
+pub struct Clock {
+    zone: TimeZone,
+    today: Date,
+}
+
+impl Clock {
+    pub fn new(zone: TimeZone, now: jiff::Timestamp) -> Self {
+        let today = now.to_zoned(zone.clone()).date();
+        Self { zone, today }
+    }
+
+    /// `10:24:01.123`; with the date where that is not the day on which the command began.
+    pub fn show(&self, line: &Line) -> String {
+        let Ok(time) = line.time.parse::<jiff::Timestamp>() else {
+            return line.time.clone();
+        };
+        let zoned = time.to_zoned(self.zone.clone());
+        let format =
+            if zoned.date() == self.today { "%H:%M:%S.%3f" } else { "%Y-%m-%d %H:%M:%S.%3f" };
+        zoned.strftime(format).to_string()
+    }
+}
+
+/// `shop/cart-7d9f:41234`; the best name that is known: pod, workload, service, DNS name, address.
+pub fn end(end: &End) -> String {
+    match (named(end), end.ip, end.port) {
+        (Some(name), _, 0) => name,
+        (Some(name), _, port) => format!("{name}:{port}"),
+        (None, Some(ip), 0) => ip.to_canonical().to_string(),
+        (None, Some(ip), port) => SocketAddr::new(ip.to_canonical(), port).to_string(),
+        (None, None, 0) => "?".to_owned(),
+        (None, None, port) => format!("?:{port}"),
+    }
+}
+
+fn named(end: &End) -> Option<String> {
+    let within = |name: &str| match &end.namespace {
+        Some(namespace) => format!("{namespace}/{name}"),
+        None => name.to_owned(),
+    };
+    if let Some(name) = end.pod.as_deref().or_else(|| workload(end)) {
+        Some(within(name))
+    } else if let Some(service) = &end.service {
+        Some(within(&format!("svc/{service}")))
+    } else {
+        end.names.first().map(ToString::to_string)
+    }
+}
+
+/// The workload, unless it only says that the end is somewhere outside.
+fn workload(end: &End) -> Option<&str> {
+    let outside = end.workload_kind.as_deref() == Some("External");
+    end.workload.as_deref().filter(|_| !outside)
+}
+
+/// `curl[1234]`: the process at the local end, where no pod names it.
+pub fn process(line: &Line) -> Option<String> {
+    let local = match line.direction? {
+        Way::Egress => &line.source,
+        Way::Ingress => &line.destination,
+    };
+    let process = line.process.as_ref().filter(|_| local.pod.is_none())?;
+    match process.pid {
+        Some(pid) => Some(format!("{}[{pid}]", process.comm)),
+        None => (!process.comm.is_empty()).then(|| process.comm.clone()),
+    }
+}
+
+/// What happened, in one word.
+pub fn event(line: &Line) -> Span {
+    match (line.kind, line.event) {
+        (Kind::Connection, Some(Event::Opened)) => (Tone::Good, "opened".to_owned()),
+        (Kind::Connection, Some(Event::Accepted)) => (Tone::Good, "accepted".to_owned()),
+        (Kind::Connection, Some(Event::Failed)) => (Tone::Bad, "failed".to_owned()),
+        (Kind::Connection, Some(Event::Closed)) => (Tone::Plain, "closed".to_owned()),
+        (Kind::Connection, None) => (Tone::Plain, "connection".to_owned()),
+        (Kind::Flow, _) => (Tone::Plain, "flow".to_owned()),
+        (Kind::Drop, _) => (Tone::Bad, "dropped".to_owned()),
+    }
+}
+
+/// `egress` or `ingress`, where two records can tell of the same: each end makes its own.
+pub fn seen(line: &Line) -> Option<&'static str> {
+    let both = line.kind == Kind::Flow || line.event == Some(Event::Closed);
+    line.direction.filter(|_| both).map(way)
+}
+
+pub fn way(way: Way) -> &'static str {
+    match way {
+        Way::Egress => "egress",
+        Way::Ingress => "ingress",
+    }
+}
+
+/// How it went, most important first.
+pub fn details(line: &Line) -> Vec<Span> {
+    let mut spans = Vec::new();
+    let failed = line.event == Some(Event::Failed);
+    if let Some(reason) = &line.reason {
+        spans.push((Tone::Bad, reason.to_string()));
+    }
+    if let Some(error) = &line.error {
+        let text = match explain(error) {
+            Some(meaning) => format!("{error} ({meaning})"),
+            None => error.to_string(),
+        };
+        spans.push((if failed { Tone::Bad } else { Tone::Odd }, text));
+    }
+    if let Some(packets) = line.packets {
+        spans.push((Tone::Plain, plural(packets, "packet")));
+    }
+    if let Some(dropped) = line.bytes {
+        spans.push((Tone::Plain, bytes(dropped)));
+    }
+    match (line.event, line.connect_us, line.duration_us) {
+        (Some(Event::Opened), Some(connect), _) => spans.push((Tone::Plain, span_us(connect))),
+        (_, _, Some(duration)) => spans.push((Tone::Plain, format!("after {}", span_us(duration)))),
+        _ => {}
+    }
+    if let Some(interval) = line.interval_ms {
+        spans.push((Tone::Faint, format!("in {}", interval_ms(interval))));
+    }
+    if let Some(traffic) = traffic(line) {
+        spans.push((Tone::Plain, traffic));
+    }
+    if let Some(rtt) = line.rtt_us {
+        spans.push((Tone::Plain, format!("rtt {}", span_us(rtt.into()))));
+    }
+    if let Some(retransmits) = line.retransmits.filter(|&number| number > 0) {
+        spans.push((Tone::Odd, plural(retransmits.into(), "retransmit")));
+    }
+    spans
+}
+
+/// Payload as the source sees it, whichever end counted: the line reads from left to right.
+fn traffic(line: &Line) -> Option<String> {
+    let (sent, received) = match line.direction {
+        Some(Way::Ingress) => (line.bytes_received?, line.bytes_sent?),
+        _ => (line.bytes_sent?, line.bytes_received?),
+    };
+    Some(format!("sent {} received {}", bytes(sent), bytes(received)))
+}

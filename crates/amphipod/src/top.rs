@@ -1,0 +1,103 @@
+//! `amphipod top`.
+
+mod live;
+mod party;
+mod screen;
+mod slots;
+mod snapshot;
+mod state;
+mod window;
+
+use std::io::IsTerminal;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail};
+use model::Filter;
+
+use crate::client::{self, Client, Item, Records};
+use crate::failure::Usage;
+use crate::filters::Filters;
+use crate::output;
+use party::Group;
+use snapshot::{Snapshot, Sort};
+use state::State;
+use window::Window;
+
+#[derive(clap::Args)]
+#[command(after_help = "\
+Keys: b c f r n sort, g group, / search, space pause, ? help, q quit.
+
+Without a terminal on standard output, one snapshot is printed as with --once.")]
+pub struct Args {
+    /// Watch for --interval, print one snapshot, and end
+    #[arg(long)]
+    once: bool,
+    /// How to print the snapshot; implies --once
+    #[arg(short, long, value_name = "FORMAT")]
+    output: Option<Format>,
+    /// Seconds that the rates look back; flows are told every 5 s, less is jumpy
+    #[arg(long, value_name = "SECONDS", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=300))]
+    interval: u64,
+    /// Put ends together by
+    #[arg(long, value_name = "GROUP", default_value = "workload")]
+    group: Group,
+    /// Busiest first by
+    #[arg(long, value_name = "COLUMN", default_value = "bytes")]
+    sort: Sort,
+    #[command(flatten)]
+    client: client::Args,
+    #[command(flatten)]
+    filters: Filters,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Format {
+    Text,
+    Json,
+}
+
+pub fn run(args: Args) -> anyhow::Result<()> {
+    Filter::parse(args.filters.pairs()).map_err(|error| Usage(error.to_string()))?;
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().context("runtime")?;
+    runtime.block_on(top(args))
+}
+
+async fn top(args: Args) -> anyhow::Result<()> {
+    let query = args.filters.pairs().chain([("follow", "1"), ("last", "0")]);
+    let records = Client::new(args.client).records(query).await?;
+    let span = Duration::from_secs(args.interval);
+    let window = Window::new(span, Instant::now());
+    if !args.once && args.output.is_none() && std::io::stdout().is_terminal() {
+        let state = State { sort: args.sort, group: args.group, ..State::default() };
+        return live::run(records, window, state).await;
+    }
+    let window = watch(records, window, span).await?;
+    let snapshot = Snapshot::new(&window, Instant::now(), args.group, args.sort, "");
+    match args.output {
+        Some(Format::Json) => output::print_json(&snapshot),
+        _ => output::print(&snapshot.text()),
+    }
+}
+
+/// Takes in records for as long as `span`.
+async fn watch(mut records: Records, mut window: Window, span: Duration) -> anyhow::Result<Window> {
+    let collect = async {
+        while let Some(line) = records.next().await? {
+            take(&mut window, &line)?;
+        }
+        bail!("the agent ended the stream: it is stopping; start again when it runs")
+    };
+    match tokio::time::timeout(span, collect).await {
+        Ok(ended) => ended,
+        Err(_) => Ok(window),
+    }
+}
+
+fn take(window: &mut Window, line: &str) -> anyhow::Result<()> {
+    match Item::parse(line)? {
+        Item::Record(line) => window.add(&line, Instant::now()),
+        Item::Lost(lost) => window.lose(lost),
+    }
+    Ok(())
+}
