@@ -1,56 +1,270 @@
-//! The directory: all that is known of this node's cgroups, pods and addresses, and the records that wait for it.
+//! Names both ends of each observation, or parks it until they can be named or nothing more is to be hoped for.
 
 use std::io;
+use std::sync::Arc;
+use std::time::Duration;
 
-use model::{Change, Direction, Endpoint, Observation, Record, Timestamp};
+use model::{Change, Direction, Endpoint, Identity, Observation, Record, Timestamp};
 
-use super::{Config, Counters};
+use super::address::Found;
+use super::clock::Moment;
+use super::local::Local;
+use super::names::Names;
+use super::pending::{Key, Parked, Pending};
+use super::remote::Remote;
+use super::{Cause, Config, Counters, Table};
+
+/// How often the tables are looked through for what is gone.
+const EXPIRE: Duration = Duration::from_secs(1);
 
 pub struct Directory {
-    config: Config,
+    names: Names,
+    pending: Pending,
+    limit: usize,
+    patience: Duration,
+    expired: Moment,
+    unattributed: [u64; Cause::ALL.len()],
+    records: u64,
+    parked_total: u64,
+    patched: u64,
+    given_up: u64,
+    pushed_out: u64,
+    unresolved_remotes: u64,
+}
+
+/// The answer for one observation.
+enum Outcome {
+    Wait { key: Key, deadline: Moment },
+    Done(Ends),
+}
+
+#[derive(Default)]
+struct Ends {
+    local: Option<Arc<Identity>>,
+    remote: Option<Arc<Identity>>,
+    /// Why the local end has no name.
+    cause: Option<Cause>,
+    /// Something was waited for in vain.
+    vain: bool,
+    /// The remote end has a pod's neighbours and no name.
+    unresolved: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Haste {
+    No,
+    /// There is no room to wait.
+    Full,
+    /// There is no time to wait.
+    Leaving,
 }
 
 impl Directory {
     /// Reads the cgroup hierarchy. Fails only if [`Config::cgroup_root`] is given and cannot be read.
     pub fn new(config: Config) -> io::Result<Self> {
-        Ok(Self { config })
+        Ok(Self {
+            limit: config.limits.parked,
+            patience: config.patience,
+            names: Names::new(config)?,
+            pending: Pending::default(),
+            expired: Moment::default(),
+            unattributed: Default::default(),
+            records: 0,
+            parked_total: 0,
+            patched: 0,
+            given_up: 0,
+            pushed_out: 0,
+            unresolved_remotes: 0,
+        })
     }
 
     /// A cgroup came or went.
     pub fn cgroup(&mut self, event: probes::Cgroup, now: Timestamp) {
-        let _ = (event, now);
+        self.names.advance(now);
+        self.names.cgroup(event);
+        self.hear();
     }
 
     /// The metadata feed says something.
     pub fn change(&mut self, change: Change, now: Timestamp) {
-        let _ = (change, now);
+        self.names.advance(now);
+        self.names.change(change);
+        self.hear();
     }
 
-    /// Names both ends; calls `out` at once or, if something must be waited for, in a later call of this or [`Self::tick`].
+    /// Names both ends. Calls `out` at once or, if something must be waited for, in a later call of this or of
+    /// [`Self::tick`]; before it for those that are ready now.
     pub fn identify(
         &mut self,
         observation: Observation,
         now: Timestamp,
         out: &mut impl FnMut(Record),
     ) {
-        let _ = now;
-        let local = Endpoint {
-            ip: Some(observation.local.ip()),
-            port: observation.local.port(),
-            identity: None,
+        self.names.advance(now);
+        self.names.meet(&observation);
+        self.settle_ready(out);
+        let since = self.names.at;
+        match self.settle(&observation, since, Haste::No) {
+            Outcome::Done(ends) => self.deliver(observation, ends, out),
+            Outcome::Wait { key, deadline } => {
+                self.parked_total += 1;
+                self.pending.park(observation, since, key, deadline);
+                while self.pending.len() > self.limit {
+                    let Some(oldest) = self.pending.take_oldest() else { break };
+                    self.pushed_out += 1;
+                    self.settle_parked(oldest, Haste::Full, out);
+                }
+            }
+        }
+        self.settle_ready(out);
+    }
+
+    /// Delivers what waited long enough and forgets what is gone.
+    pub fn tick(&mut self, now: Timestamp, out: &mut impl FnMut(Record)) {
+        self.names.advance(now);
+        self.settle_ready(out);
+        while let Some(parked) = self.pending.take_due(self.names.at) {
+            self.settle_parked(parked, Haste::No, out);
+            self.settle_ready(out);
+        }
+        if self.names.at.since(self.expired) >= EXPIRE {
+            self.expired = self.names.at;
+            self.names.expire();
+            self.settle_ready(out);
+        }
+    }
+
+    /// Delivers everything that still waits.
+    pub fn flush(&mut self, now: Timestamp, out: &mut impl FnMut(Record)) {
+        self.names.advance(now);
+        while let Some(parked) = self.pending.take_oldest() {
+            self.settle_parked(parked, Haste::Leaving, out);
+        }
+    }
+
+    pub fn counters(&self) -> Counters {
+        let parked = Table {
+            name: "parked",
+            entries: self.pending.len() as u64,
+            max_entries: self.limit as u64,
+            evicted: self.pushed_out,
         };
-        let remote = Endpoint {
-            ip: Some(observation.remote.ip()),
-            port: observation.remote.port(),
-            identity: None,
-        };
+        Counters {
+            unattributed: Cause::ALL.into_iter().zip(self.unattributed).collect(),
+            records: self.records,
+            parked: self.pending.len() as u64,
+            parked_total: self.parked_total,
+            patched: self.patched,
+            given_up: self.given_up,
+            unresolved_remotes: self.unresolved_remotes,
+            rescans: self.names.rescans,
+            process_reads: self.names.processes.reads(),
+            tables: std::iter::once(parked).chain(self.names.tables()).collect(),
+        }
+    }
+
+    /// Wakes those who waited for what became known.
+    fn hear(&mut self) {
+        while let Some(key) = self.names.news.pop() {
+            self.pending.wake(&key);
+        }
+        if std::mem::take(&mut self.names.all_addresses) {
+            self.pending.wake_addresses();
+        }
+    }
+
+    fn settle_ready(&mut self, out: &mut impl FnMut(Record)) {
+        loop {
+            self.hear();
+            let Some(parked) = self.pending.take_ready() else { return };
+            self.settle_parked(parked, Haste::No, out);
+        }
+    }
+
+    fn settle_parked(&mut self, parked: Parked, haste: Haste, out: &mut impl FnMut(Record)) {
+        match self.settle(&parked.observation, parked.since, haste) {
+            Outcome::Wait { key, deadline } => self.pending.put_back(parked, key, deadline),
+            Outcome::Done(ends) => {
+                match ends.vain {
+                    true => self.given_up += 1,
+                    false => self.patched += 1,
+                }
+                self.deliver(parked.observation, ends, out);
+            }
+        }
+    }
+
+    /// Names both ends of what came at `since`, or says what to wait for.
+    fn settle(&mut self, observation: &Observation, since: Moment, haste: Haste) -> Outcome {
+        let at = self.names.at;
+        let mut ends = Ends::default();
+        match self.names.local(&observation.process, observation.time, haste == Haste::No) {
+            Local::Named(named) => {
+                if named.sure {
+                    self.names.sight(observation, &named.identity, named.addressed);
+                }
+                ends.local = Some(named.identity);
+            }
+            Local::Missing { key, patient, known, cause } => {
+                if let Some(named) = known.as_ref().filter(|named| named.sure) {
+                    self.names.sight(observation, &named.identity, named.addressed);
+                }
+                let deadline = since.after(self.patience);
+                if haste == Haste::No && patient && at < deadline {
+                    return Outcome::Wait { key, deadline };
+                }
+                ends.vain = true;
+                ends.local = known.map(|named| named.identity);
+                ends.cause =
+                    cause.map(|cause| if haste == Haste::Full { Cause::ParkFull } else { cause });
+            }
+            Local::Nobody => {
+                ends.local = self.by_address(observation);
+                ends.cause = ends.local.is_none().then_some(Cause::NoOwner);
+            }
+        }
+        match self.names.remote(observation, ends.local.as_ref()) {
+            Remote::Known(identity) => ends.remote = identity,
+            Remote::Missing { key, patience, known, near } => {
+                let deadline = since.after(patience);
+                if haste == Haste::No && at < deadline {
+                    return Outcome::Wait { key, deadline };
+                }
+                if haste == Haste::No {
+                    self.names.despair_of(&key);
+                }
+                ends.vain = true;
+                ends.remote = known;
+                ends.unresolved = near;
+            }
+        }
+        Outcome::Done(ends)
+    }
+
+    /// For what has no owner at all (a packet dropped before it found a socket): the address is all there is.
+    fn by_address(&mut self, observation: &Observation) -> Option<Arc<Identity>> {
+        match self.names.addresses.lookup(observation.local.ip().to_canonical(), observation.time) {
+            Found::Held { identity, .. } | Found::Former(identity) => Some(identity),
+            Found::Own => Some(self.names.this_host.clone()),
+            Found::Near | Found::Stranger => None,
+        }
+    }
+
+    fn deliver(&mut self, observation: Observation, ends: Ends, out: &mut impl FnMut(Record)) {
+        self.records += 1;
+        self.unresolved_remotes += u64::from(ends.unresolved);
+        if let Some(cause) = ends.cause {
+            self.unattributed[cause as usize] += 1;
+        }
+        let local = endpoint(observation.local, ends.local);
+        let remote = endpoint(observation.remote, ends.remote);
         let (source, destination) = match observation.direction {
             Direction::Egress => (local, remote),
             Direction::Ingress => (remote, local),
         };
         out(Record {
             time: observation.time,
-            node: self.config.node.clone(),
+            node: self.names.config.node.clone(),
             source,
             destination,
             direction: observation.direction,
@@ -60,18 +274,13 @@ impl Directory {
             subject: observation.subject,
         });
     }
-
-    /// Delivers what waited long enough and forgets what is gone.
-    pub fn tick(&mut self, now: Timestamp, out: &mut impl FnMut(Record)) {
-        let _ = (now, out);
-    }
-
-    /// Delivers everything that still waits.
-    pub fn flush(&mut self, now: Timestamp, out: &mut impl FnMut(Record)) {
-        let _ = (now, out);
-    }
-
-    pub fn counters(&self) -> Counters {
-        Counters::default()
-    }
 }
+
+/// IPv4-mapped addresses as IPv4: both ends of a connection then agree.
+fn endpoint(socket: std::net::SocketAddr, identity: Option<Arc<Identity>>) -> Endpoint {
+    let ip = Some(socket.ip().to_canonical()).filter(|ip| !ip.is_unspecified());
+    Endpoint { ip, port: socket.port(), identity }
+}
+
+#[cfg(test)]
+mod tests;

@@ -18,9 +18,23 @@
 //!
 //! `now` is wall-clock time. It may step; waiting is measured on what it advances.
 
+mod address;
+mod cgroups;
+mod clock;
 mod counters;
 mod directory;
+mod hierarchy;
+mod host;
+mod local;
+mod names;
+mod netns;
 pub mod path;
+mod peers;
+mod pending;
+mod pods;
+mod process;
+mod remote;
+mod standalone;
 
 pub use counters::{Cause, Counters, Table};
 pub use directory::Directory;

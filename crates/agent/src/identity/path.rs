@@ -8,11 +8,7 @@ use std::borrow::Cow;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Owner<'a> {
     /// `uid` as the API server prints it: with dashes, or 32 hex digits for a static pod.
-    Pod {
-        uid: Cow<'a, str>,
-        qos: Option<Qos>,
-        container: Option<Container<'a>>,
-    },
+    Pod { uid: Cow<'a, str>, qos: Option<Qos>, container: Option<Container<'a>> },
     /// A container that no pod encloses.
     Container(Container<'a>),
     /// A systemd unit: `nginx.service`, `app-3.scope`, or a slice for processes right in it.
@@ -65,7 +61,8 @@ pub fn owner(path: &str) -> Option<Owner<'_>> {
     // Users own what is below; what they make there is no pod, unless a container (rootless kind) is around it.
     let mut users = false;
     let mut before = ("", "");
-    for component in path.split('/').filter(|component| !component.is_empty() && *component != ".") {
+    for component in path.split('/').filter(|component| !component.is_empty() && *component != ".")
+    {
         if component == ".." {
             continue;
         }
@@ -206,7 +203,11 @@ fn uid(text: &str) -> Option<Cow<'_, str>> {
 }
 
 /// The owner of `component` in a group of `found`; `before` are the two components above it.
-fn below<'a>(found: Option<Owner<'a>>, component: &'a str, before: (&str, &str)) -> Option<Owner<'a>> {
+fn below<'a>(
+    found: Option<Owner<'a>>,
+    component: &'a str,
+    before: (&str, &str),
+) -> Option<Owner<'a>> {
     match found {
         Some(Owner::Pod { container: Some(_), .. }) => found,
         Some(Owner::Pod { uid, qos, container: None }) => {
@@ -262,7 +263,9 @@ fn standalone<'a>(component: &'a str, (above, parent): (&str, &str)) -> Option<C
 /// A container of an ECS task on Fargate: the task's id and a number.
 fn fargate(component: &str, task: &str) -> bool {
     let number = component.strip_prefix(task).and_then(|rest| rest.strip_prefix('-'));
-    number.is_some_and(|number| !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()))
+    number.is_some_and(|number| {
+        !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit())
+    })
 }
 
 /// The outermost unit counts, but a user's service manager (`user@1000.service`) only where nothing is inside it.
@@ -271,8 +274,14 @@ fn unit<'a>(found: Option<Owner<'a>>, component: &'a str) -> Option<Owner<'a>> {
         Some(Owner::Unit(unit)) => {
             let open = unit.ends_with(".slice") || unit.starts_with("user@");
             match systemd(component) {
-                Some(Owner::Unit(inner)) if unit.starts_with("user@") && inner == "init.scope" => found,
-                Some(Owner::Unit(inner)) if unit.starts_with("user@") && inner.ends_with(".slice") => found,
+                Some(Owner::Unit(inner)) if unit.starts_with("user@") && inner == "init.scope" => {
+                    found
+                }
+                Some(Owner::Unit(inner))
+                    if unit.starts_with("user@") && inner.ends_with(".slice") =>
+                {
+                    found
+                }
                 Some(inner) if open => Some(inner),
                 _ => found,
             }
@@ -286,7 +295,9 @@ fn systemd(component: &str) -> Option<Owner<'_>> {
     let (name, kind) = component.rsplit_once('.')?;
     match kind {
         "scope" if name.starts_with("session-") => Some(Owner::Session(name)),
-        "service" | "scope" | "socket" | "mount" | "swap" | "slice" if !name.is_empty() => Some(Owner::Unit(component)),
+        "service" | "scope" | "socket" | "mount" | "swap" | "slice" if !name.is_empty() => {
+            Some(Owner::Unit(component))
+        }
         _ => None,
     }
 }

@@ -33,7 +33,9 @@ fn check(rows: &[(&str, &str, &str)]) {
         .filter_map(|(case, path, expected)| {
             let (path, expected) = (fill(path), fill(expected));
             let found = show(owner(&path));
-            (found != expected).then(|| format!("{case}\n  path     {path}\n  expected {expected}\n  found    {found}"))
+            (found != expected).then(|| {
+                format!("{case}\n  path     {path}\n  expected {expected}\n  found    {found}")
+            })
         })
         .collect();
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
@@ -213,11 +215,22 @@ fn look_alikes() {
 
 #[test]
 fn lines_of_a_process() {
-    let check = |text: &str, expected: &str| assert_eq!(show(owner_of_process(&fill(text))), fill(expected), "{text}");
+    let check = |text: &str, expected: &str| {
+        assert_eq!(show(owner_of_process(&fill(text))), fill(expected), "{text}")
+    };
     check("0::/kubepods/pod{U}/{C}\n", "pod {U} Guaranteed Unknown {C}");
-    check("12:pids:/kubepods/burstable/pod{U}/{C}\n1:name=systemd:/\n0::/\n", "pod {U} Burstable Unknown {C}");
-    check("12:pids:/docker/{C}\n1:name=systemd:/system.slice/docker.service\n0::/", "container Docker {C}");
-    check("4:cpu,cpuacct:/kubepods/pod{U}\n3:name=systemd:/kubepods/pod{U}/{C}\n", "pod {U} Guaranteed Unknown {C}");
+    check(
+        "12:pids:/kubepods/burstable/pod{U}/{C}\n1:name=systemd:/\n0::/\n",
+        "pod {U} Burstable Unknown {C}",
+    );
+    check(
+        "12:pids:/docker/{C}\n1:name=systemd:/system.slice/docker.service\n0::/",
+        "container Docker {C}",
+    );
+    check(
+        "4:cpu,cpuacct:/kubepods/pod{U}\n3:name=systemd:/kubepods/pod{U}/{C}\n",
+        "pod {U} Guaranteed Unknown {C}",
+    );
     check("0::/system.slice/a:b.service\n", "unit a:b.service");
     check("9:name=systemd:/\n0::/\n", "-");
     check("nonsense\n:\n::\n\n", "-");
@@ -230,8 +243,11 @@ fn hostile_names_harm_nothing() {
     let deep = format!("/{}", "x/".repeat(2_000));
     let wide = format!("/{}.service", "y".repeat(4_000));
     let controls = "/system.slice/\u{1b}[31mred\u{7}.service";
-    let lossy = String::from_utf8_lossy(b"/kubepods/pod\xff\xfe\xfd-4e5f-6071-8293-a4b5c6d7e8f9/\xff").into_owned();
-    let edge = "/é-kubepods-podé.slice/pod\u{fffd}/-.scope/.slice:/.slice::/-/lxc.payload./session-.scope";
+    let lossy =
+        String::from_utf8_lossy(b"/kubepods/pod\xff\xfe\xfd-4e5f-6071-8293-a4b5c6d7e8f9/\xff")
+            .into_owned();
+    let edge =
+        "/é-kubepods-podé.slice/pod\u{fffd}/-.scope/.slice:/.slice::/-/lxc.payload./session-.scope";
     for path in [&deep, &wide, controls, &lossy, edge] {
         let _ = owner(path);
     }

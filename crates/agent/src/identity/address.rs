@@ -1,0 +1,414 @@
+//! Whose an IP address is, and was: the remote end's last resort. Among pods the newest claim wins; a record about
+//! the time before it finds the older one. Addresses of the node are the node's, never a pod's.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use model::{Identity, Timestamp};
+
+use super::clock::Moment;
+use super::counters::Table;
+
+/// How long a claim answers for late records after it ended.
+const ENDED: Duration = Duration::from_secs(60);
+/// How long a sighting holds without a new one.
+const SEEN: Duration = Duration::from_secs(120);
+/// Former holders of one address that are remembered.
+const MAX_CLAIMS: usize = 4;
+
+/// Who claims an address, in order of precedence: a pod before a service before a node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Who {
+    /// By uid; `seen`: not (yet) from the feed, but from a socket of the pod or container itself.
+    Pod { uid: Arc<str>, seen: bool },
+    /// By `namespace/name`.
+    Service(Arc<str>),
+    /// By name; held once for each pod in the node's network.
+    Node(Arc<str>),
+}
+
+impl Who {
+    fn precedence(&self) -> u8 {
+        match self {
+            Self::Pod { .. } => 0,
+            Self::Service(_) => 1,
+            Self::Node(_) => 2,
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Claim {
+    who: Who,
+    identity: Arc<Identity>,
+    /// On this node.
+    local: bool,
+    since: Timestamp,
+    until: Option<Timestamp>,
+    /// Last claimed or, once ended, when it ended.
+    touched: Moment,
+    /// How often it is held.
+    count: u32,
+}
+
+/// What is known of an address.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Found {
+    Held {
+        identity: Arc<Identity>,
+        local: bool,
+    },
+    /// Nobody's at that time; it was this one's a moment before.
+    Former(Arc<Identity>),
+    /// This node's own.
+    Own,
+    /// Nobody's, but a pod lives next to it (same /24 or /64): perhaps one that is not known yet.
+    Near,
+    Stranger,
+}
+
+#[derive(Debug, Default)]
+struct Address {
+    /// Oldest first; never empty for long.
+    claims: Vec<Claim>,
+    /// It stands in `fading`.
+    queued: bool,
+}
+
+#[derive(Debug)]
+pub struct Addresses {
+    addresses: HashMap<IpAddr, Address>,
+    /// Where pods live, and how many addresses of them.
+    neighbourhoods: HashMap<IpAddr, u32>,
+    own: HashSet<IpAddr>,
+    /// Addresses with claims that will have to go, once each, and when they were queued.
+    fading: VecDeque<(Moment, IpAddr)>,
+    limit: usize,
+    evicted: u64,
+}
+
+impl Addresses {
+    pub fn new(limit: usize) -> Self {
+        Self {
+            addresses: HashMap::new(),
+            neighbourhoods: HashMap::new(),
+            own: HashSet::new(),
+            fading: VecDeque::new(),
+            limit,
+            evicted: 0,
+        }
+    }
+
+    /// Replaces the addresses of this node; true if some are new.
+    pub fn set_own(&mut self, own: HashSet<IpAddr>) -> bool {
+        let fresh = own.iter().any(|ip| !self.own.contains(ip));
+        self.own = own;
+        fresh
+    }
+
+    /// Adds an address seen in the host's network.
+    pub fn add_own(&mut self, ip: IpAddr) {
+        if self.own.len() < 1024 {
+            self.own.insert(ip);
+        }
+    }
+
+    pub fn is_own(&self, ip: &IpAddr) -> bool {
+        self.own.contains(ip)
+    }
+
+    /// True if `ip` was not `who`'s already.
+    pub fn claim(
+        &mut self,
+        ip: IpAddr,
+        who: &Who,
+        identity: &Arc<Identity>,
+        local: bool,
+        now: Timestamp,
+        at: Moment,
+    ) -> bool {
+        if self.addresses.len() >= self.limit && !self.addresses.contains_key(&ip) {
+            self.evicted += 1;
+            return false;
+        }
+        let address = self.addresses.entry(ip).or_default();
+        let claims = &mut address.claims;
+        let seen = matches!(who, Who::Pod { seen: true, .. });
+        if let Some(claim) =
+            claims.iter_mut().find(|claim| claim.until.is_none() && same(&claim.who, who))
+        {
+            // A sighting that the feed confirms keeps its age; what the feed said is not undone by a sighting.
+            if claim.who != *who && !seen {
+                claim.who = who.clone();
+            } else if matches!(who, Who::Node(_)) {
+                claim.count += 1;
+            }
+            claim.identity = identity.clone();
+            claim.local = local;
+            claim.touched = at;
+            return false;
+        }
+        if claims.len() >= MAX_CLAIMS {
+            let victim = claims.iter().position(|claim| claim.until.is_some()).unwrap_or(0);
+            let claim = claims.remove(victim);
+            if matches!(claim.who, Who::Pod { .. }) {
+                leave(&mut self.neighbourhoods, ip);
+            }
+        }
+        claims.push(Claim {
+            who: who.clone(),
+            identity: identity.clone(),
+            local,
+            since: now,
+            until: None,
+            touched: at,
+            count: 1,
+        });
+        if matches!(who, Who::Pod { .. }) {
+            *self.neighbourhoods.entry(neighbourhood(ip)).or_default() += 1;
+        }
+        if seen && !std::mem::replace(&mut address.queued, true) {
+            self.fading.push_back((at, ip));
+        }
+        true
+    }
+
+    pub fn release(&mut self, ip: IpAddr, who: &Who, now: Timestamp, at: Moment) {
+        let Some(address) = self.addresses.get_mut(&ip) else { return };
+        for claim in
+            address.claims.iter_mut().filter(|claim| claim.until.is_none() && same(&claim.who, who))
+        {
+            claim.count -= 1;
+            if claim.count == 0 {
+                claim.until = Some(now);
+                claim.touched = at;
+                if !std::mem::replace(&mut address.queued, true) {
+                    self.fading.push_back((at, ip));
+                }
+            }
+        }
+    }
+
+    /// Whose `ip` was at `time`.
+    pub fn lookup(&self, ip: IpAddr, time: Timestamp) -> Found {
+        if let Some(claim) = self.holder(ip, time).or_else(|| self.holder(embedded(ip)?, time))
+            && !(matches!(claim.who, Who::Node(_)) && self.own.contains(&ip))
+        {
+            return match claim.until {
+                Some(until) if until < time => Found::Former(claim.identity.clone()),
+                _ => Found::Held { identity: claim.identity.clone(), local: claim.local },
+            };
+        }
+        if self.own.contains(&ip) {
+            Found::Own
+        } else if self.neighbourhoods.contains_key(&neighbourhood(ip)) {
+            Found::Near
+        } else {
+            Found::Stranger
+        }
+    }
+
+    fn holder(&self, ip: IpAddr, time: Timestamp) -> Option<&Claim> {
+        let claims = &self.addresses.get(&ip)?.claims;
+        if let [claim] = claims.as_slice() {
+            return Some(claim);
+        }
+        // Who held it then; else who holds it now (the feed is later than the facts); else who held it last.
+        claims.iter().min_by_key(|claim| {
+            let held = claim.since <= time && claim.until.is_none_or(|until| time <= until);
+            let age = u64::MAX - claim.since.0;
+            (!held, claim.until.is_some(), claim.who.precedence(), age)
+        })
+    }
+
+    pub fn expire(&mut self, at: Moment) {
+        while let Some(&(moment, ip)) = self.fading.front() {
+            if at.since(moment) < ENDED {
+                return;
+            }
+            self.fading.pop_front();
+            let Some(address) = self.addresses.get_mut(&ip) else { continue };
+            let mut again = false;
+            address.claims.retain(|claim| {
+                let limit = match (&claim.until, &claim.who) {
+                    (Some(_), _) => ENDED,
+                    (None, Who::Pod { seen: true, .. }) => SEEN,
+                    (None, _) => return true,
+                };
+                let gone = at.since(claim.touched) >= limit;
+                if gone && matches!(claim.who, Who::Pod { .. }) {
+                    leave(&mut self.neighbourhoods, ip);
+                }
+                again |= !gone;
+                !gone
+            });
+            address.queued = again;
+            if again {
+                self.fading.push_back((at, ip));
+            } else if address.claims.is_empty() {
+                self.addresses.remove(&ip);
+            }
+        }
+    }
+
+    pub fn table(&self) -> Table {
+        Table {
+            name: "addresses",
+            entries: self.addresses.len() as u64,
+            max_entries: self.limit as u64,
+            evicted: self.evicted,
+        }
+    }
+}
+
+fn same(a: &Who, b: &Who) -> bool {
+    match (a, b) {
+        (Who::Pod { uid: a, .. }, Who::Pod { uid: b, .. }) => a == b,
+        _ => a == b,
+    }
+}
+
+fn leave(neighbourhoods: &mut HashMap<IpAddr, u32>, ip: IpAddr) {
+    let key = neighbourhood(ip);
+    if let Some(count) = neighbourhoods.get_mut(&key) {
+        *count -= 1;
+        if *count == 0 {
+            neighbourhoods.remove(&key);
+        }
+    }
+}
+
+/// The /24 or the /64 around an address.
+fn neighbourhood(ip: IpAddr) -> IpAddr {
+    match ip {
+        IpAddr::V4(ip) => Ipv4Addr::from_bits(ip.to_bits() & !0xff).into(),
+        IpAddr::V6(ip) => Ipv6Addr::from_bits(ip.to_bits() >> 64 << 64).into(),
+    }
+}
+
+/// The IPv4 address inside one of NAT64's well-known prefix (RFC 6052).
+fn embedded(ip: IpAddr) -> Option<IpAddr> {
+    let IpAddr::V6(ip) = ip else { return None };
+    match ip.segments() {
+        [0x64, 0xff9b, 0, 0, 0, 0, high, low] => {
+            Some(Ipv4Addr::from_bits(u32::from(high) << 16 | u32::from(low)).into())
+        }
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const IP: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 1, 2, 3));
+
+    fn pod(uid: &str, seen: bool) -> Who {
+        Who::Pod { uid: uid.into(), seen }
+    }
+
+    fn named(name: &str) -> Arc<Identity> {
+        Arc::new(Identity { pod: Some(name.into()), ..Identity::default() })
+    }
+
+    fn at(seconds: u64) -> Moment {
+        Moment::default().after(Duration::from_secs(seconds))
+    }
+
+    #[track_caller]
+    fn check(addresses: &Addresses, ip: IpAddr, time: u64, expected: &str) {
+        let found = match addresses.lookup(ip, Timestamp(time)) {
+            Found::Held { identity, .. } => identity.pod.as_deref().unwrap_or_default().to_string(),
+            Found::Former(identity) => {
+                format!("former {}", identity.pod.as_deref().unwrap_or_default())
+            }
+            other => format!("{other:?}"),
+        };
+        assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn reuse_within_a_second() {
+        let mut addresses = Addresses::new(8);
+        addresses.claim(IP, &pod("a", false), &named("a"), true, Timestamp(100), at(0));
+        addresses.release(IP, &pod("a", false), Timestamp(500), at(0));
+        check(&addresses, IP, 600, "former a");
+        addresses.claim(IP, &pod("b", false), &named("b"), true, Timestamp(800), at(1));
+        for (time, expected) in
+            [(50, "b"), (100, "a"), (500, "a"), (501, "b"), (800, "b"), (900, "b")]
+        {
+            check(&addresses, IP, time, expected);
+        }
+        addresses.expire(at(61));
+        check(&addresses, IP, 200, "b");
+    }
+
+    #[test]
+    fn the_newest_of_two_that_stand() {
+        let mut addresses = Addresses::new(8);
+        addresses.claim(IP, &pod("a", false), &named("a"), true, Timestamp(100), at(0));
+        addresses.claim(IP, &pod("b", true), &named("b"), true, Timestamp(800), at(1));
+        // The feed repeats the older one: that makes it no newer.
+        addresses.claim(IP, &pod("a", false), &named("a2"), true, Timestamp(900), at(2));
+        check(&addresses, IP, 1000, "b");
+        check(&addresses, IP, 500, "a2");
+    }
+
+    #[test]
+    fn a_sighting_fades_and_a_confirmed_one_does_not() {
+        let mut addresses = Addresses::new(8);
+        addresses.claim(IP, &pod("a", true), &named("a"), true, Timestamp(1), at(0));
+        let next = "10.1.2.4".parse().unwrap();
+        addresses.claim(next, &pod("b", true), &named("b"), true, Timestamp(1), at(0));
+        addresses.claim(next, &pod("b", false), &named("b"), true, Timestamp(2), at(1));
+        check(&addresses, "10.1.2.5".parse().unwrap(), 5, "Near");
+        for seconds in (0..400).step_by(10) {
+            addresses.expire(at(seconds));
+        }
+        check(&addresses, IP, 5, "Near");
+        check(&addresses, next, 5, "b");
+        addresses.release(next, &pod("b", false), Timestamp(9), at(400));
+        addresses.expire(at(460));
+        check(&addresses, next, 10, "Stranger");
+        assert!(addresses.addresses.is_empty() && addresses.fading.is_empty());
+    }
+
+    #[test]
+    fn nodes_are_held_by_each_of_their_pods_and_give_way_to_services() {
+        let mut addresses = Addresses::new(8);
+        let node = Who::Node("n".into());
+        addresses.claim(IP, &node, &named("n"), false, Timestamp(1), at(0));
+        addresses.claim(IP, &node, &named("n"), false, Timestamp(1), at(0));
+        addresses.release(IP, &node, Timestamp(2), at(0));
+        addresses.expire(at(100));
+        check(&addresses, IP, 5, "n");
+        addresses.claim(IP, &Who::Service("s".into()), &named("s"), false, Timestamp(3), at(100));
+        check(&addresses, IP, 5, "s");
+        addresses.release(IP, &node, Timestamp(6), at(100));
+        addresses.release(IP, &node, Timestamp(6), at(100));
+        addresses.expire(at(200));
+        check(&addresses, IP, 7, "s");
+    }
+
+    #[test]
+    fn own_nat64_and_room() {
+        let mut addresses = Addresses::new(1);
+        addresses.set_own([IP].into());
+        check(&addresses, IP, 1, "Own");
+        addresses.claim(IP, &Who::Node("n".into()), &named("n"), true, Timestamp(1), at(0));
+        check(&addresses, IP, 1, "Own");
+        addresses.claim(IP, &pod("a", false), &named("a"), true, Timestamp(1), at(0));
+        check(&addresses, "64:ff9b::10.1.2.3".parse().unwrap(), 1, "a");
+        assert!(!addresses.claim(
+            "10.9.9.9".parse().unwrap(),
+            &pod("c", false),
+            &named("c"),
+            true,
+            Timestamp(1),
+            at(0)
+        ));
+        assert_eq!(addresses.table().evicted, 1);
+    }
+}

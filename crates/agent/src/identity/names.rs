@@ -1,0 +1,458 @@
+//! What the directory knows, and how it learns: cgroup events, the feed, and what sockets betray of each other.
+
+use std::collections::{HashMap, HashSet};
+use std::io;
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use model::{
+    Change, Connection, ConnectionEvent, Flow, Identity, Observation, Pod, Service, Subject,
+    Timestamp,
+};
+use tracing::{debug, info, warn};
+
+use super::address::{Addresses, Found, Who};
+use super::cgroups::Cgroups;
+use super::clock::{Clock, Moment};
+use super::counters::Table;
+use super::host::Host;
+use super::netns::Namespaces;
+use super::peers::{Peers, Tuple};
+use super::pending::Key;
+use super::pods::Pods;
+use super::process::Processes;
+use super::{Config, Mode, hierarchy, path, standalone};
+
+/// Pause between two walks over the hierarchy; it doubles while they find nothing.
+const RESCAN_PAUSE: Duration = Duration::from_secs(1);
+const MAX_RESCAN_PAUSE: Duration = Duration::from_secs(60);
+/// How often the node's own addresses are read.
+const OWN_ADDRESSES: Duration = Duration::from_secs(30);
+/// Things waited for in vain that are remembered, of each kind.
+const MAX_VAIN: usize = 4_096;
+
+pub struct Names {
+    pub(super) config: Config,
+    pub(super) cgroups: Cgroups,
+    pub(super) pods: Pods,
+    pub(super) addresses: Addresses,
+    pub(super) peers: Peers,
+    pub(super) namespaces: Namespaces,
+    pub(super) processes: Processes,
+    pub(super) process_names: standalone::Processes,
+    services: HashMap<Arc<str>, Service>,
+    services_evicted: u64,
+    host: Host,
+    cgroup_root: Option<PathBuf>,
+    /// Containers may be in cgroup v1 hierarchies only.
+    pub(super) hybrid: bool,
+    pub(super) this_host: Arc<Identity>,
+    pub(super) world: Arc<Identity>,
+    pub(super) multicast: Arc<Identity>,
+    pub(super) broadcast: Arc<Identity>,
+    /// Cgroup ids that were never explained, and when they were first met.
+    pub(super) unknown_cgroups: HashMap<u64, Moment>,
+    /// Addresses that were waited for in vain, and when they may be waited for again.
+    pub(super) unknown_addresses: HashMap<IpAddr, Moment>,
+    pub(super) synced: bool,
+    rescan_at: Moment,
+    rescan_pause: Duration,
+    pub(super) rescans: u64,
+    own_at: Moment,
+    clock: Clock,
+    pub(super) now: Timestamp,
+    pub(super) at: Moment,
+    /// What became known and may be waited for.
+    pub news: Vec<Key>,
+    /// So much became known that all addresses should be looked at again.
+    pub all_addresses: bool,
+}
+
+impl Names {
+    pub fn new(config: Config) -> io::Result<Self> {
+        let mountinfo =
+            std::fs::read_to_string(config.proc_root.join("self/mountinfo")).unwrap_or_default();
+        let cgroup_root = config.cgroup_root.clone().or_else(|| hierarchy::mount(&mountinfo));
+        let host = Host::read(&config.proc_root);
+        let limits = config.limits.clone();
+        let mut names = Self {
+            cgroups: Cgroups::new(limits.cgroups),
+            pods: Pods::new(config.node.clone(), limits.pods),
+            addresses: Addresses::new(limits.addresses),
+            peers: Peers::new(limits.peers),
+            namespaces: Namespaces::new(host.netns, limits.namespaces),
+            processes: Processes::new(
+                host.initial.then(|| config.proc_root.clone()),
+                limits.processes,
+            ),
+            process_names: standalone::Processes::default(),
+            services: HashMap::new(),
+            services_evicted: 0,
+            hybrid: hierarchy::has_v1(&mountinfo),
+            this_host: standalone::host(&config.node),
+            world: standalone::external("world"),
+            multicast: standalone::external("multicast"),
+            broadcast: standalone::external("broadcast"),
+            unknown_cgroups: HashMap::new(),
+            unknown_addresses: HashMap::new(),
+            synced: config.mode == Mode::Standalone,
+            rescan_at: Moment::default(),
+            rescan_pause: RESCAN_PAUSE,
+            rescans: 0,
+            own_at: Moment::default(),
+            clock: Clock::default(),
+            now: Timestamp::default(),
+            at: Moment::default(),
+            news: Vec::new(),
+            all_addresses: false,
+            host,
+            cgroup_root,
+            config,
+        };
+        names.seed()?;
+        Ok(names)
+    }
+
+    fn seed(&mut self) -> io::Result<()> {
+        if !self.host.initial {
+            warn!(
+                "{} is not of the initial pid namespace: processes and the host's network cannot be told apart by it; \
+                 set hostPID: true or mount the host's /proc",
+                self.config.proc_root.display()
+            );
+        }
+        self.read_own_addresses();
+        match self.cgroup_root.clone() {
+            None => warn!(
+                "no cgroup2 mount found: containers are told by network namespace and process only"
+            ),
+            Some(root) => match self.walk() {
+                Ok(_) => {
+                    info!(root = %root.display(), cgroups = self.cgroups.table().entries, "read the cgroup hierarchy")
+                }
+                Err(error) if self.config.cgroup_root.is_some() => {
+                    let text = format!(
+                        "cgroup hierarchy {}: {error}; give the mount of cgroup2",
+                        root.display()
+                    );
+                    return Err(io::Error::new(error.kind(), text));
+                }
+                Err(error) => warn!("cgroup hierarchy {}: {error}", root.display()),
+            },
+        }
+        self.news.clear();
+        Ok(())
+    }
+
+    pub fn advance(&mut self, now: Timestamp) {
+        self.at = self.clock.advance(now);
+        self.now = now;
+    }
+
+    pub fn cgroup(&mut self, event: probes::Cgroup) {
+        match event {
+            probes::Cgroup::Created { id, path } => self.insert_cgroup(id, &path),
+            probes::Cgroup::Removed { id } => self.cgroups.remove(id, self.now, self.at),
+        }
+    }
+
+    fn insert_cgroup(&mut self, id: u64, path: &str) {
+        let owner = standalone::owner(path::owner(path), self.config.mode);
+        if self.cgroups.insert(id, owner, self.now, self.at) {
+            self.unknown_cgroups.remove(&id);
+            self.news.push(Key::Cgroup(id));
+        }
+    }
+
+    /// Takes in the whole hierarchy; the number of cgroups that were new.
+    fn walk(&mut self) -> io::Result<usize> {
+        let Some(root) = self.cgroup_root.clone() else { return Ok(0) };
+        let before = self.news.len();
+        let mut present = HashSet::new();
+        let complete = hierarchy::walk(&root, |id, path| {
+            present.insert(id);
+            self.insert_cgroup(id, path);
+            present.len() <= self.config.limits.cgroups
+        })?;
+        if complete {
+            self.cgroups.keep(&present, self.now, self.at);
+        }
+        Ok(self.news.len() - before)
+    }
+
+    /// Walks again for an id that no event told of, ever less often while that does not help.
+    pub(super) fn rescan(&mut self) {
+        if self.cgroup_root.is_none() || self.at < self.rescan_at {
+            return;
+        }
+        self.rescans += 1;
+        match self.walk() {
+            Ok(0) => self.rescan_pause = (self.rescan_pause * 2).min(MAX_RESCAN_PAUSE),
+            Ok(found) => {
+                debug!(found, "found cgroups that no event told of");
+                self.rescan_pause = RESCAN_PAUSE;
+            }
+            Err(error) => {
+                debug!("cgroup hierarchy: {error}");
+                self.rescan_pause = MAX_RESCAN_PAUSE;
+            }
+        }
+        self.rescan_at = self.at.after(self.rescan_pause);
+    }
+
+    /// The owner of a process by procfs; learns its cgroup's id on the way.
+    pub(super) fn process_owner(&mut self, pid: u32, netns: u32) -> Option<super::cgroups::Owner> {
+        let Self {
+            processes, cgroups, cgroup_root, news, config, unknown_cgroups, now, at, ..
+        } = self;
+        processes.owner(pid, netns, *at, |text| {
+            if let (Some(root), Some(path)) = (cgroup_root, path::unified(text))
+                && let Some(id) = hierarchy::id(root, path)
+                && cgroups.insert(id, standalone::owner(path::owner(path), config.mode), *now, *at)
+            {
+                unknown_cgroups.remove(&id);
+                news.push(Key::Cgroup(id));
+            }
+            Some(standalone::owner(path::owner_of_process(text), config.mode))
+        })
+    }
+
+    pub fn change(&mut self, change: Change) {
+        match change {
+            Change::Pod(pod) => self.pod(pod),
+            Change::PodGone { uid } => {
+                if let Some(entry) = self.pods.end(&uid, self.at) {
+                    let (ips, who) = (entry.pod.ips.clone(), holder(&entry.pod));
+                    self.release(&ips, &who);
+                    self.namespaces.forget(&uid);
+                }
+            }
+            Change::Service(service) => self.service(service),
+            Change::ServiceGone { namespace, name } => {
+                let key: Arc<str> = format!("{namespace}/{name}").into();
+                if let Some(service) = self.services.remove(&key) {
+                    self.release(&service.ips, &Who::Service(key));
+                }
+            }
+            Change::Synced => {
+                self.synced = true;
+                self.all_addresses = true;
+            }
+        }
+    }
+
+    fn pod(&mut self, mut pod: Pod) {
+        canonical(&mut pod.ips);
+        let (uid, ips, who, host_network) =
+            (pod.uid.clone(), pod.ips.clone(), holder(&pod), pod.host_network);
+        let node = standalone::host(&pod.node);
+        let (before, _) = self.pods.insert(pod);
+        let mut held = Vec::new();
+        if let Some(before) = before {
+            let was = holder(&before);
+            let (kept, left): (Vec<IpAddr>, Vec<IpAddr>) =
+                before.ips.into_iter().partition(|ip| was == who && ips.contains(ip));
+            self.release(&left, &was);
+            held = kept;
+        }
+        let Some(entry) = self.pods.get(&uid) else {
+            self.release(&held, &who);
+            return;
+        };
+        let identity = if host_network { node } else { entry.identity.clone() };
+        let local = entry.local;
+        for ip in ips {
+            // A node's address is held once for each of its pods: not again for a pod that has it.
+            if !(host_network && held.contains(&ip)) {
+                self.claim(ip, &who, &identity, local);
+            }
+        }
+        self.news.push(Key::Pod(uid));
+    }
+
+    fn service(&mut self, mut service: Service) {
+        canonical(&mut service.ips);
+        let key: Arc<str> = format!("{}/{}", service.namespace, service.name).into();
+        let who = Who::Service(key.clone());
+        if self.services.len() >= self.config.limits.services && !self.services.contains_key(&key) {
+            self.services_evicted += 1;
+            return;
+        }
+        let identity = standalone::service(&service);
+        let ips = service.ips.clone();
+        if let Some(mut before) = self.services.insert(key, service) {
+            before.ips.retain(|ip| !ips.contains(ip));
+            self.release(&before.ips, &who);
+        }
+        for ip in ips {
+            self.claim(ip, &who, &identity, false);
+        }
+    }
+
+    fn claim(&mut self, ip: IpAddr, who: &Who, identity: &Arc<Identity>, local: bool) {
+        if self.addresses.claim(ip, who, identity, local, self.now, self.at) {
+            self.unknown_addresses.remove(&ip);
+            self.news.push(Key::Address(ip));
+        }
+    }
+
+    fn release(&mut self, ips: &[IpAddr], who: &Who) {
+        for ip in ips {
+            self.addresses.release(*ip, who, self.now, self.at);
+        }
+    }
+
+    /// Remembers whose socket this is, if the other end may have no other way to know.
+    pub fn meet(&mut self, observation: &Observation) {
+        if matches!(observation.subject, Subject::Drop(_)) {
+            return;
+        }
+        let (local, remote) =
+            (observation.local.ip().to_canonical(), observation.remote.ip().to_canonical());
+        let netns = observation.process.netns;
+        if !local.is_loopback() && !remote.is_loopback() {
+            if self.host.netns.is_none()
+                && self.namespaces.is_host(netns)
+                && !local.is_unspecified()
+            {
+                self.addresses.add_own(local);
+            }
+            let ours = self.namespaces.is_host(netns) || self.addresses.is_own(&local);
+            if !ours || !self.lives_here(remote, observation.time) {
+                return;
+            }
+        }
+        let tuple = Tuple::new(observation.local, observation.remote, observation.protocol, netns);
+        if self.peers.insert(tuple, observation.process, began(observation), self.at) {
+            self.news.push(Key::Peer(tuple));
+        }
+        if let Subject::Connection(Connection {
+            event: ConnectionEvent::Closed | ConnectionEvent::Failed,
+            ..
+        }) = observation.subject
+        {
+            self.peers.end(&tuple, observation.time);
+        }
+    }
+
+    fn lives_here(&self, ip: IpAddr, time: Timestamp) -> bool {
+        match self.addresses.lookup(ip, time) {
+            Found::Own | Found::Near | Found::Former(_) => true,
+            Found::Held { local, .. } => local,
+            Found::Stranger => false,
+        }
+    }
+
+    /// Learns from a socket whose owner its cgroup told: the network namespace and, if no feed tells it, the address.
+    pub fn sight(&mut self, observation: &Observation, identity: &Arc<Identity>, addressed: bool) {
+        let netns = observation.process.netns;
+        if let Some(uid) = &identity.pod_uid {
+            if identity.host_network {
+                self.namespaces.learn_host(netns);
+            } else {
+                self.namespaces.learn(netns, uid, self.at);
+            }
+        }
+        let ip = observation.local.ip().to_canonical();
+        let drop = matches!(observation.subject, Subject::Drop(_));
+        if addressed
+            || drop
+            || ip.is_loopback()
+            || ip.is_unspecified()
+            || !self.namespaces.is_private(netns)
+        {
+            return;
+        }
+        if let Some(uid) = identity.pod_uid.as_ref().or(identity.container.as_ref()) {
+            self.claim(ip, &Who::Pod { uid: uid.clone(), seen: true }, identity, true);
+        }
+    }
+
+    pub fn expire(&mut self) {
+        let at = self.at;
+        self.cgroups.expire(at);
+        self.pods.expire(at);
+        self.addresses.expire(at);
+        self.peers.expire(at);
+        self.namespaces.expire(at);
+        self.processes.expire(at);
+        self.unknown_addresses.retain(|_, until| *until > at);
+        self.unknown_cgroups.retain(|_, since| at.since(*since) < MAX_RESCAN_PAUSE * 10);
+        if at.since(self.own_at) >= OWN_ADDRESSES {
+            self.read_own_addresses();
+        }
+    }
+
+    fn read_own_addresses(&mut self) {
+        self.own_at = self.at;
+        if let Some(own) = self.host.addresses() {
+            self.all_addresses |= self.addresses.set_own(own);
+        }
+    }
+
+    pub fn tables(&self) -> impl Iterator<Item = Table> {
+        let services = Table {
+            name: "services",
+            entries: self.services.len() as u64,
+            max_entries: self.config.limits.services as u64,
+            evicted: self.services_evicted,
+        };
+        [
+            self.cgroups.table(),
+            self.pods.table(),
+            services,
+            self.addresses.table(),
+            self.peers.table(),
+            self.namespaces.table(),
+            self.processes.table(),
+            self.process_names.table(),
+        ]
+        .into_iter()
+    }
+}
+
+/// Adds to a memory of failures, which is emptied rather than outgrow its bound: then some are waited for again.
+pub(super) fn remember<K: std::hash::Hash + Eq>(
+    vain: &mut HashMap<K, Moment>,
+    key: K,
+    moment: Moment,
+) -> Moment {
+    if vain.len() >= MAX_VAIN {
+        vain.clear();
+    }
+    *vain.entry(key).or_insert(moment)
+}
+
+/// When that which a record is about began; 0 if unknown.
+pub(super) fn began(observation: &Observation) -> Timestamp {
+    let Timestamp(time) = observation.time;
+    match &observation.subject {
+        Subject::Connection(Connection {
+            event: ConnectionEvent::Opened | ConnectionEvent::Accepted,
+            ..
+        }) => observation.time,
+        Subject::Connection(Connection { duration_ns: 0, .. }) => Timestamp(0),
+        Subject::Connection(Connection { duration_ns, .. }) => {
+            Timestamp(time.saturating_sub(*duration_ns))
+        }
+        Subject::Flow(Flow { interval_ns, .. }) => Timestamp(time.saturating_sub(*interval_ns)),
+        Subject::Drop(_) => observation.time,
+    }
+}
+
+fn holder(pod: &Pod) -> Who {
+    if pod.host_network {
+        Who::Node(pod.node.clone())
+    } else {
+        Who::Pod { uid: pod.uid.clone(), seen: false }
+    }
+}
+
+/// IPv4-mapped addresses as IPv4, each once.
+fn canonical(ips: &mut Vec<IpAddr>) {
+    ips.iter_mut().for_each(|ip| *ip = ip.to_canonical());
+    ips.sort_unstable();
+    ips.dedup();
+}

@@ -1,0 +1,167 @@
+//! The other end: by its own socket if that lives here and is known, else by address.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use model::{Connection, ConnectionEvent, Identity, Observation, Subject};
+
+use super::Mode;
+use super::address::Found;
+use super::local::Local;
+use super::names::{Names, began, remember};
+use super::peers::Tuple;
+use super::pending::Key;
+
+/// How long after an address proved to be nobody's the next record waits for it.
+const VAIN: Duration = Duration::from_secs(60);
+/// How long after the start addresses may be unknown because the feed is not through.
+const START: Duration = Duration::from_secs(10);
+
+pub enum Remote {
+    /// `None`: nothing can be said of it.
+    Known(Option<Arc<Identity>>),
+    /// Worth waiting for `key`; else this is what is known.
+    Missing { key: Key, patience: Duration, known: Option<Arc<Identity>>, near: bool },
+}
+
+impl Names {
+    /// Who is at the remote end. `local` is the identity of the local one.
+    pub fn remote(&mut self, observation: &Observation, local: Option<&Arc<Identity>>) -> Remote {
+        let ip = observation.remote.ip().to_canonical();
+        let netns = observation.process.netns;
+        if ip.is_unspecified() {
+            return Remote::Known(None);
+        }
+        if ip.is_loopback() {
+            let private = !self.namespaces.is_host(netns)
+                && local.is_some_and(|identity| {
+                    let pod = identity.pod_uid.is_some() && !identity.host_network;
+                    pod || (identity.container.is_some() && self.namespaces.is_private(netns))
+                });
+            let instead = match local {
+                Some(identity) if private => Some(self.whole(identity)),
+                None if !self.namespaces.is_host(netns) => None,
+                _ => Some(self.this_host.clone()),
+            };
+            return self.peer(observation, instead, !private);
+        }
+        match self.addresses.lookup(ip, observation.time) {
+            Found::Own => self.peer(observation, Some(self.this_host.clone()), true),
+            Found::Held { identity, .. } => self.held(identity),
+            Found::Former(identity) => self.absent(ip, Some(identity), true),
+            Found::Near => self.absent(ip, Some(self.world.clone()), true),
+            Found::Stranger => self.stranger(ip),
+        }
+    }
+
+    /// By the socket at the other end; `instead` if that is not known, nor comes to be known where it is `waited` for.
+    fn peer(
+        &mut self,
+        observation: &Observation,
+        instead: Option<Arc<Identity>>,
+        waited: bool,
+    ) -> Remote {
+        let tuple = Tuple::new(
+            observation.local,
+            observation.remote,
+            observation.protocol,
+            observation.process.netns,
+        )
+        .swapped();
+        if let Some(process) = self.peers.find(&tuple, began(observation)) {
+            return match self.local(&process, observation.time, false) {
+                Local::Named(named) => Remote::Known(Some(named.identity)),
+                Local::Missing { key, patient: true, known, .. } => {
+                    let known = known.map(|named| named.identity).or(instead);
+                    Remote::Missing { key, patience: self.config.patience, known, near: false }
+                }
+                Local::Missing { known, .. } => {
+                    Remote::Known(known.map(|named| named.identity).or(instead))
+                }
+                Local::Nobody => Remote::Known(instead),
+            };
+        }
+        // Nobody answers a failed connection, and a drop has no end.
+        let silent = matches!(
+            observation.subject,
+            Subject::Drop(_)
+                | Subject::Connection(Connection { event: ConnectionEvent::Failed, .. })
+        );
+        if silent || !waited {
+            return Remote::Known(instead);
+        }
+        Remote::Missing {
+            key: Key::Peer(tuple),
+            patience: self.config.peer_patience,
+            known: instead,
+            near: false,
+        }
+    }
+
+    /// What shares its network has an address as a whole: the pod, not one of its containers.
+    fn whole(&self, identity: &Arc<Identity>) -> Arc<Identity> {
+        let pod = identity.pod_uid.as_deref().and_then(|uid| self.pods.get(uid));
+        pod.map_or_else(|| identity.clone(), |entry| entry.identity.clone())
+    }
+
+    fn held(&mut self, identity: Arc<Identity>) -> Remote {
+        let Some(uid) = identity.pod_uid.as_ref().filter(|_| identity.pod.is_none()) else {
+            return Remote::Known(Some(identity));
+        };
+        if self.config.mode == Mode::Standalone {
+            return Remote::Known(Some(identity));
+        }
+        match self.pods.identity(uid, None) {
+            Some(identity) => Remote::Known(Some(identity)),
+            None => {
+                let key = Key::Pod(uid.clone());
+                Remote::Missing {
+                    key,
+                    patience: self.config.patience,
+                    known: Some(identity),
+                    near: false,
+                }
+            }
+        }
+    }
+
+    /// Perhaps a pod that is not known yet. That is waited for once, then not again for a while.
+    fn absent(&mut self, ip: IpAddr, known: Option<Arc<Identity>>, near: bool) -> Remote {
+        if self.unknown_addresses.contains_key(&ip) {
+            return Remote::Missing {
+                key: Key::Address(ip),
+                patience: Duration::ZERO,
+                known,
+                near,
+            };
+        }
+        let patience = match self.config.mode {
+            Mode::Kubernetes => self.config.patience,
+            Mode::Standalone => self.config.peer_patience,
+        };
+        Remote::Missing { key: Key::Address(ip), patience, known, near }
+    }
+
+    /// Called when the wait for an address was in vain.
+    pub fn despair_of(&mut self, key: &Key) {
+        if let Key::Address(ip) = key {
+            let until = self.at.after(VAIN);
+            remember(&mut self.unknown_addresses, *ip, until);
+        }
+    }
+
+    fn stranger(&mut self, ip: IpAddr) -> Remote {
+        let outside = match ip {
+            IpAddr::V4(ip) if ip.is_broadcast() => self.broadcast.clone(),
+            ip if ip.is_multicast() => self.multicast.clone(),
+            // Of some neighbour on some link: the address alone does not tell which.
+            IpAddr::V6(ip) if ip.is_unicast_link_local() => return Remote::Known(None),
+            ip if !self.synced && self.at.since(Default::default()) < START => {
+                return self.absent(ip, Some(self.world.clone()), false);
+            }
+            _ => self.world.clone(),
+        };
+        Remote::Known(Some(outside))
+    }
+}
