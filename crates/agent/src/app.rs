@@ -11,7 +11,7 @@ use model::status::ProgramState;
 use probes::{Batch, Report};
 use tokio::net::{TcpListener, UnixListener};
 use tokio::runtime::Runtime;
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::export::{LocalSocket, Sources, local_router, router, serve};
 use crate::identity::{self, Directory};
@@ -23,11 +23,22 @@ use crate::{Config, Error};
 pub struct App {
     config: Config,
     address: Option<SocketAddr>,
-    cancel: CancellationToken,
-    supervisor: Option<Supervisor>,
-    runtime: Option<Runtime>,
+    supervisor: Supervisor,
+    stop: DropGuard,
+    runtime: Background,
     /// Held while the agent lives.
     _socket: LocalSocket,
+}
+
+/// A runtime that may also be dropped in async code: its tasks are not waited for.
+struct Background(Option<Runtime>);
+
+impl Drop for Background {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
+        }
+    }
 }
 
 /// Where batches come from. Dropping it ends them, and the sender that it was given.
@@ -76,7 +87,9 @@ impl App {
             .build()
             .map_err(|source| Error::Start { name: "the HTTP runtime", source })?;
         let cancel = CancellationToken::new();
-        let mut supervisor = Supervisor::new(runtime.handle().clone(), cancel.clone());
+        let stop = cancel.clone().drop_guard();
+        let mut supervisor = Supervisor::new(runtime.handle().clone(), cancel);
+        let runtime = Background(Some(runtime));
 
         let shared = Arc::new(Shared::new(&config));
         // The other half of `pipeline.queue` waits in the pipeline itself, where it can be seen.
@@ -105,14 +118,7 @@ impl App {
             }
         });
         tracing::info!(node = %config.node, ?address, socket = %config.socket.display(), "agent started");
-        Ok(Self {
-            config,
-            address,
-            cancel,
-            supervisor: Some(supervisor),
-            runtime: Some(runtime),
-            _socket: socket,
-        })
+        Ok(Self { config, address, supervisor, stop, runtime, _socket: socket })
     }
 
     /// The TCP address that is served: the port is the real one also where 0 was configured.
@@ -127,33 +133,24 @@ impl App {
     /// Blocks until `cancel` is cancelled or a critical part fails, then stops everything within `config.drain`.
     /// From async code: call it through `spawn_blocking`.
     pub fn run_until(mut self, cancel: CancellationToken) -> Result<(), Error> {
-        if let (Some(runtime), Some(supervisor)) = (&self.runtime, &mut self.supervisor) {
-            let inner = self.cancel.clone();
-            runtime.spawn(async move {
-                cancel.cancelled().await;
-                inner.cancel();
-            });
-            supervisor.wait();
-        }
+        let stop = self.stop.disarm();
+        self.stop = stop.clone().drop_guard();
+        self.supervisor.runtime().spawn(async move {
+            cancel.cancelled().await;
+            stop.cancel();
+        });
+        self.supervisor.wait();
         self.shutdown()
     }
 
     /// Stops everything: probes detach, what is queued is processed, readers get what is left; within `config.drain`.
     /// Blocks.
-    pub fn shutdown(mut self) -> Result<(), Error> {
-        let ended =
-            self.supervisor.take().map_or(Ok(()), |supervisor| supervisor.drain(self.config.drain));
-        tracing::info!(node = %self.config.node, "agent stopped");
+    pub fn shutdown(self) -> Result<(), Error> {
+        let Self { config, supervisor, stop, runtime, _socket, .. } = self;
+        let ended = supervisor.drain(config.drain);
+        drop((stop, runtime));
+        tracing::info!(node = %config.node, "agent stopped");
         ended
-    }
-}
-
-impl Drop for App {
-    fn drop(&mut self) {
-        self.cancel.cancel();
-        if let Some(runtime) = self.runtime.take() {
-            runtime.shutdown_background();
-        }
     }
 }
 

@@ -64,7 +64,7 @@ fn wrong(key: &str, value: impl ToString, expected: impl Into<String>) -> Error 
 }
 
 fn quoted(value: &str) -> String {
-    toml::Value::from(value).to_string()
+    format!("{value:?}")
 }
 
 /// A Kubernetes node's name is a DNS subdomain; a host's name is taken as it is.

@@ -96,3 +96,6 @@ impl Config {
         toml::to_string_pretty(&raw::Raw::default()).unwrap_or_default()
     }
 }
+
+#[cfg(test)]
+mod tests;

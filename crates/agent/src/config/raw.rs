@@ -75,12 +75,20 @@ fn compare(given: &Table, valid: &Table, above: &str, all: &Table) -> Result<(),
                     || value.as_integer().is_some_and(i64::is_negative) =>
             {
                 let expected = expected(default);
-                return Err(Error::Value { key, value: value.to_string(), expected });
+                return Err(Error::Value { key, value: quoted(value), expected });
             }
             _ => {}
         }
     }
     Ok(())
+}
+
+/// On one line.
+fn quoted(value: &Value) -> String {
+    match value {
+        Value::String(text) => format!("{text:?}"),
+        value => value.to_string().replace('\n', " "),
+    }
 }
 
 fn expected(default: &Value) -> String {
@@ -92,23 +100,21 @@ fn expected(default: &Value) -> String {
     }
 }
 
-/// The valid key that is written most like `key`, or whose last part is most like `name`; `None` if none is near.
+/// The valid key whose last part is written most like `name`, one of the same section first; `None` if none is near.
 fn nearest(key: &str, name: &str, all: &Table) -> Option<String> {
-    let mut best: Option<(f64, String)> = None;
-    let mut consider = |candidate: String, last: &str| {
-        let score =
-            strsim::jaro_winkler(key, &candidate).max(strsim::jaro_winkler(name, last) - 0.01);
-        if score > 0.8 && best.as_ref().is_none_or(|(most, _)| score > *most) {
-            best = Some((score, candidate));
-        }
-    };
-    for (section, keys) in all {
-        consider(section.clone(), section);
-        for (last, _) in keys.as_table().into_iter().flatten() {
-            consider(format!("{section}.{last}"), last);
-        }
-    }
-    best.map(|(_, key)| key)
+    let section = key.strip_suffix(name).unwrap_or_default().trim_end_matches('.');
+    let sections = all.keys().map(|last| ("", last)).filter(|_| section.is_empty());
+    let keys = all.iter().flat_map(|(section, keys)| {
+        keys.as_table().into_iter().flatten().map(move |(last, _)| (section.as_str(), last))
+    });
+    let (distance, _, (above, last)) = sections
+        .chain(keys)
+        .map(|(above, last)| {
+            (strsim::damerau_levenshtein(name, last), above != section, (above, last))
+        })
+        .min()?;
+    let near = distance <= 1.max(name.len() / 3);
+    near.then(|| if above.is_empty() { last.clone() } else { format!("{above}.{last}") })
 }
 
 fn one_line(error: &toml::de::Error, text: &str) -> String {

@@ -128,22 +128,22 @@ impl View {
         )?;
         let ran = || programs.iter().filter(|it| it.runs > 0);
         out.counter(
-            "amphipod_program_run_seconds",
+            "amphipod_program_run_seconds_total",
             "Time spent in the BPF program; absent unless the kernel measures it (agent.run_time).",
             ran().map(|it| (program(&it.probe, &it.program), it.run_time_ns as f64 / 1e9)),
         )?;
         out.counter(
-            "amphipod_program_runs",
+            "amphipod_program_runs_total",
             "Runs of the BPF program; absent unless the kernel measures them (agent.run_time).",
             ran().map(|it| (program(&it.probe, &it.program), it.runs)),
         )?;
         out.counter(
-            "amphipod_program_recursion_misses",
+            "amphipod_program_recursion_misses_total",
             "Runs that the kernel skipped because the program was running on that CPU already.",
             programs.iter().map(|it| (program(&it.probe, &it.program), it.recursion_misses)),
         )?;
         out.counter(
-            "amphipod_lost",
+            "amphipod_lost_total",
             "What did not get through, by probe or part, stage and cause.",
             losses.iter().map(|loss| {
                 (
@@ -183,19 +183,19 @@ impl View {
 
     fn pipeline(&self, out: &mut Families<'_>) -> fmt::Result {
         let Status { unattributed, queues, series, records, .. } = &self.status;
-        out.counter("amphipod_records", "Records published.", [(vec![], records.total)])?;
+        out.counter("amphipod_records_total", "Records published.", [(vec![], records.total)])?;
         out.counter(
-            "amphipod_unattributed",
+            "amphipod_unattributed_total",
             "Records whose local end has no name, by cause.",
             unattributed.iter().map(|it| (labels([("kind", &it.name)]), it.count)),
         )?;
         out.counter(
-            "amphipod_identity_parked",
+            "amphipod_identity_parked_total",
             "Records that had to wait for a name.",
             [(vec![], self.identity.parked_total)],
         )?;
         out.counter(
-            "amphipod_identity_patched",
+            "amphipod_identity_patched_total",
             "Records that waited for a name and got it.",
             [(vec![], self.identity.patched)],
         )?;
@@ -221,7 +221,7 @@ impl View {
             series.iter().map(|it| (labels([("metric", &it.metric)]), it.series)),
         )?;
         out.counter(
-            "amphipod_series_overflow",
+            "amphipod_series_overflow_total",
             "Updates that found no room for a new label set and went to the workload __overflow__, so that sums stay \
              right.",
             series.iter().map(|it| (labels([("metric", &it.metric)]), it.overflow)),
@@ -247,7 +247,7 @@ impl View {
             [(vec![], *uptime_seconds)],
         )?;
         out.counter(
-            "process_cpu_seconds",
+            "process_cpu_seconds_total",
             "User and system time of this process.",
             [(vec![], cost.cpu_seconds)],
         )?;
@@ -289,7 +289,7 @@ fn state(state: ProgramState) -> &'static str {
     }
 }
 
-/// Writes one family after the other. Names of counters are given without `_total`.
+/// Writes one family after the other. The encoder adds `_total` to a counter's samples by itself.
 struct Families<'e>(DescriptorEncoder<'e>);
 
 impl Families<'_> {
@@ -299,9 +299,13 @@ impl Families<'_> {
         help: &str,
         samples: impl IntoIterator<Item = (Labels<'a>, V)>,
     ) -> fmt::Result {
+        let name = name.strip_suffix("_total").unwrap_or(name);
         let mut family = self.0.encode_descriptor(name, help, None, MetricType::Counter)?;
-        samples.into_iter().try_for_each(|(labels, value)| {
-            family.encode_family(&labels)?.encode_counter::<NoLabelSet, V, f64>(&value, None)
+        samples.into_iter().try_for_each(|(labels, value)| match labels.is_empty() {
+            true => family.encode_counter::<NoLabelSet, V, f64>(&value, None),
+            false => {
+                family.encode_family(&labels)?.encode_counter::<NoLabelSet, V, f64>(&value, None)
+            }
         })
     }
 
@@ -312,9 +316,10 @@ impl Families<'_> {
         samples: impl IntoIterator<Item = (Labels<'a>, V)>,
     ) -> fmt::Result {
         let mut family = self.0.encode_descriptor(name, help, None, MetricType::Gauge)?;
-        samples
-            .into_iter()
-            .try_for_each(|(labels, value)| family.encode_family(&labels)?.encode_gauge(&value))
+        samples.into_iter().try_for_each(|(labels, value)| match labels.is_empty() {
+            true => family.encode_gauge(&value),
+            false => family.encode_family(&labels)?.encode_gauge(&value),
+        })
     }
 
     fn histogram<'a>(
@@ -334,3 +339,6 @@ impl Families<'_> {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

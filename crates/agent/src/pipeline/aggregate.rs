@@ -36,17 +36,16 @@ impl Metric {
         Self::Drops,
     ];
 
-    /// As a family: without the suffix of a counter.
     pub fn name(self) -> &'static str {
         match self {
-            Self::Connections => "amphipod_connections",
+            Self::Connections => "amphipod_connections_total",
             Self::ConnectSeconds => "amphipod_connect_seconds",
             Self::ActiveConnections => "amphipod_active_connections",
-            Self::FlowBytes => "amphipod_flow_bytes",
-            Self::FlowPackets => "amphipod_flow_packets",
-            Self::Retransmits => "amphipod_tcp_retransmits",
+            Self::FlowBytes => "amphipod_flow_bytes_total",
+            Self::FlowPackets => "amphipod_flow_packets_total",
+            Self::Retransmits => "amphipod_tcp_retransmits_total",
             Self::Rtt => "amphipod_tcp_rtt_seconds",
-            Self::Drops => "amphipod_drops",
+            Self::Drops => "amphipod_drops_total",
         }
     }
 }

@@ -116,10 +116,6 @@ impl Labels {
             .chain([("protocol", protocol_name(self.protocol)), ("direction", direction.into())])
             .collect()
     }
-
-    pub fn is_overflow(&self) -> bool {
-        &*self.texts[1] == OVERFLOW
-    }
 }
 
 impl From<&Ends<'_>> for Labels {

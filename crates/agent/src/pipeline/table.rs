@@ -22,6 +22,8 @@ pub struct Table<V> {
     index: HashTable<Slot>,
     slots: Vec<Option<Series<V>>>,
     free: Vec<Slot>,
+    /// Series that take what has no room; they do not count as such.
+    overflows: usize,
 }
 
 pub type Slot = u32;
@@ -31,6 +33,8 @@ pub struct Series<V> {
     pub labels: Labels,
     pub values: V,
     changed: Instant,
+    /// Takes what has no room.
+    overflow: bool,
 }
 
 impl<V: Values> Table<V> {
@@ -42,6 +46,7 @@ impl<V: Values> Table<V> {
             index: HashTable::new(),
             slots: Vec::new(),
             free: Vec::new(),
+            overflows: 0,
         }
     }
 
@@ -50,14 +55,21 @@ impl<V: Values> Table<V> {
         let own = self.find(ends);
         let (slot, overflow) = match own {
             Some(slot) => (slot, false),
-            None if self.index.len() < self.max => (self.insert(ends, now), false),
+            None if self.index.len() - self.overflows < self.max => {
+                (self.insert(ends, now, false), false)
+            }
             None => {
                 let ends = ends.overflow();
-                (self.find(&ends).unwrap_or_else(|| self.insert(&ends, now)), true)
+                let slot = self.find(&ends).unwrap_or_else(|| {
+                    self.overflows += 1;
+                    self.insert(&ends, now, true)
+                });
+                (slot, true)
             }
         };
         // `find` and `insert` give slots that are taken.
-        let series = self.slots[slot as usize].get_or_insert_with(|| Series::new(ends, now));
+        let series =
+            self.slots[slot as usize].get_or_insert_with(|| Series::new(ends, now, overflow));
         series.changed = now;
         (slot, &mut series.values, overflow)
     }
@@ -84,6 +96,7 @@ impl<V: Values> Table<V> {
                 if let Ok(entry) = self.index.find_entry(hash, |other| *other == slot) {
                     entry.remove();
                 }
+                self.overflows -= usize::from(series.overflow);
                 self.free.push(slot);
             }
         }
@@ -98,8 +111,8 @@ impl<V: Values> Table<V> {
         self.index.find(self.hasher.hash_one(ends), same).copied()
     }
 
-    fn insert(&mut self, ends: &Ends<'_>, now: Instant) -> Slot {
-        let series = Some(Series::new(ends, now));
+    fn insert(&mut self, ends: &Ends<'_>, now: Instant, overflow: bool) -> Slot {
+        let series = Some(Series::new(ends, now, overflow));
         let slot = match self.free.pop() {
             Some(slot) => {
                 self.slots[slot as usize] = series;
@@ -120,7 +133,7 @@ impl<V: Values> Table<V> {
 }
 
 impl<V: Values> Series<V> {
-    fn new(ends: &Ends<'_>, now: Instant) -> Self {
-        Self { labels: ends.into(), values: V::default(), changed: now }
+    fn new(ends: &Ends<'_>, now: Instant, overflow: bool) -> Self {
+        Self { labels: ends.into(), values: V::default(), changed: now, overflow }
     }
 }
