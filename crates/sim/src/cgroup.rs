@@ -83,11 +83,17 @@ const KILL_DEADLINE: Duration = Duration::from_secs(5);
 
 /// Kills what runs in `path` and below, then removes it and everything below. Fine if it does not exist.
 pub(crate) fn remove_tree(path: &Path) -> Result<(), Error> {
-    if !path.exists() {
-        return Ok(());
+    let deadline = Instant::now() + KILL_DEADLINE;
+    while path.exists() {
+        kill(path)?;
+        match remove_dirs(path) {
+            // Somebody joined after the kill.
+            Err(Error::File { source, .. })
+                if source.kind() == io::ErrorKind::ResourceBusy && Instant::now() < deadline => {}
+            result => return result,
+        }
     }
-    kill(path)?;
-    remove_dirs(path)
+    Ok(())
 }
 
 fn kill(path: &Path) -> Result<(), Error> {

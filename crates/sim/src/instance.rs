@@ -83,9 +83,16 @@ impl Instance {
         format!("{}{what}", netns_prefix(self.place))
     }
 
-    /// Removes everything that carries its number.
-    pub(crate) fn remove(&self) -> Result<(), Error> {
-        remove_all(self.place, &self.cgroup)
+    /// Removes everything that carries its number, but keeps the number.
+    pub(crate) fn clear(&self) -> Result<(), Error> {
+        clear(self.place, &self.cgroup)
+    }
+
+    fn give_up(&self) -> Result<(), Error> {
+        self.clear()?;
+        // Nobody may take the place while its directory is half gone.
+        let _turn = lock(&Path::new(STATE_DIR).join("lock"))?;
+        remove_directory(self.place)
     }
 
     /// Name of its link in the host's own namespace.
@@ -96,7 +103,7 @@ impl Instance {
 
 impl Drop for Instance {
     fn drop(&mut self) {
-        if let Err(error) = self.remove() {
+        if let Err(error) = self.give_up() {
             tracing::warn!(%error, "the simulated cluster left something; the next start removes it");
         }
     }
@@ -141,7 +148,8 @@ fn sweep(mount: &Path) -> Result<(), Error> {
         let directory = Path::new(STATE_DIR).join(place.to_string());
         if directory.exists() && is_dead(&directory) {
             tracing::info!(place, "removing what a killed simulated cluster left");
-            remove_all(place, &cgroup_path(mount, place))?;
+            clear(place, &cgroup_path(mount, place))?;
+            remove_directory(place)?;
         }
     }
     Ok(())
@@ -155,7 +163,7 @@ fn is_dead(directory: &Path) -> bool {
     }
 }
 
-fn remove_all(place: u16, cgroup: &Path) -> Result<(), Error> {
+fn clear(place: u16, cgroup: &Path) -> Result<(), Error> {
     let killed = cgroup::remove_tree(cgroup);
     let prefix = netns_prefix(place);
     let names: Vec<String> = match fs::read_dir(netns::NETNS_DIR) {
@@ -172,7 +180,10 @@ fn remove_all(place: u16, cgroup: &Path) -> Result<(), Error> {
         ip::batch_lenient(None, &[format!("link del dev {link}")])?;
     }
     netns::remove(&names);
-    killed?;
+    killed
+}
+
+fn remove_directory(place: u16) -> Result<(), Error> {
     let directory = Path::new(STATE_DIR).join(place.to_string());
     match fs::remove_dir_all(&directory) {
         Err(e) if e.kind() != io::ErrorKind::NotFound => Err(Error::file("remove", directory)(e)),

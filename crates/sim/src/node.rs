@@ -22,7 +22,7 @@ pub struct Node {
 
 #[derive(Debug)]
 pub(crate) struct Parts {
-    // Fields drop in this order: what is left when the instance goes, it removes.
+    // Fields drop in this order. The instance goes last: until then its names are its own.
     pub(crate) fabric: Netns,
     outside: Netns,
     pub(crate) addresses: Mutex<Pool>,
@@ -162,7 +162,7 @@ impl Node {
 
     /// Removes everything at once, with all pods in it. They become empty shells.
     pub(crate) fn dismantle(&self) -> Result<(), Error> {
-        self.parts.instance.remove()
+        self.parts.instance.clear()
     }
 
     pub(crate) fn take_address(&self) -> Option<u8> {
