@@ -46,11 +46,7 @@ pub fn run(args: Args) -> anyhow::Result<()> {
 
     let cancel = CancellationToken::new();
     stop_on_signal(cancel.clone())?;
-    let app = App::start(config, changes)?;
-    if let Some(address) = app.address() {
-        tracing::info!(%address, "listening");
-    }
-    app.run_until(cancel)?;
+    App::start(config, changes)?.run_until(cancel)?;
     Ok(())
 }
 

@@ -34,7 +34,7 @@ pub struct Args {
     /// Begin with so many of the latest records [default: 20; with -f: 0; with --since: all]
     #[arg(long, value_name = "N")]
     last: Option<u64>,
-    /// How to print a record
+    /// How to print a record: a line, JSON as the agent sends it, a block of names and values, columns
     #[arg(short, long, value_name = "FORMAT", default_value = "compact")]
     output: Format,
     /// When to use colours
@@ -48,13 +48,9 @@ pub struct Args {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 enum Format {
-    /// One line each
     Compact,
-    /// One JSON object a line, as the agent sends it
     Json,
-    /// A block of names and values each
     Dict,
-    /// Columns
     Table,
 }
 

@@ -25,7 +25,7 @@ use window::Window;
 
 #[derive(clap::Args)]
 #[command(after_help = "\
-Keys: b c f r n sort, g group, / search, space pause, ? help, q quit.
+Keys: b c f d r n sort, g group, / search, space pause, ? help, q quit.
 
 Without a terminal on standard output, one snapshot is printed as with --once.")]
 pub struct Args {

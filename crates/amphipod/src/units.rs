@@ -38,11 +38,13 @@ fn scaled(value: f64, units: &[&str]) -> String {
 pub fn span_us(us: u64) -> String {
     let seconds = us / 1_000_000;
     match us {
-        ..10_000 => format!("{:.2}ms", us as f64 / 1e3),
-        ..1_000_000 => format!("{}ms", us / 1000),
-        ..60_000_000 => format!("{:.2}s", us as f64 / 1e6),
-        ..3_600_000_000 => format!("{}m{:02}s", seconds / 60, seconds % 60),
-        ..86_400_000_000 => format!("{}h{:02}m", seconds / 3600, seconds / 60 % 60),
+        0..10_000 => format!("{:.2}ms", us as f64 / 1e3),
+        10_000..1_000_000 => format!("{}ms", us / 1000),
+        1_000_000..60_000_000 => format!("{:.2}s", us as f64 / 1e6),
+        60_000_000..3_600_000_000 => format!("{}m{:02}s", seconds / 60, seconds % 60),
+        3_600_000_000..86_400_000_000 => {
+            format!("{}h{:02}m", seconds / 3600, seconds / 60 % 60)
+        }
         _ => format!("{}d{:02}h", seconds / 86_400, seconds / 3600 % 24),
     }
 }

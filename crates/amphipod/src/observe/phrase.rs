@@ -130,7 +130,7 @@ pub fn details(line: &Line) -> Vec<Span> {
         (_, _, Some(duration)) => spans.push((Tone::Plain, format!("after {}", span_us(duration)))),
         _ => {}
     }
-    if let Some(interval) = line.interval_ms {
+    if let Some(interval) = line.interval_ms.filter(|&ms| ms > 0) {
         spans.push((Tone::Faint, format!("in {}", interval_ms(interval))));
     }
     if let Some(traffic) = traffic(line) {

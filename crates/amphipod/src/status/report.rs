@@ -61,15 +61,15 @@ fn programs(programs: &[ProgramStatus], paint: &mut Paint) {
             ProgramState::Degraded => (Tone::Odd, "degraded"),
             ProgramState::Failed => (Tone::Bad, "failed"),
         };
-        let per_run = match program.runs {
-            0 => "-".to_owned(),
-            runs => (program.run_time_ns / runs).to_string(),
+        let (runs, per_run) = match program.runs {
+            0 => ("-".to_owned(), "-".to_owned()),
+            runs => (count(runs), (program.run_time_ns / runs).to_string()),
         };
         vec![
             (Tone::Plain, program.probe.clone()),
             (Tone::Plain, program.program.clone()),
             (tone, state.to_owned()),
-            (Tone::Plain, count(program.runs)),
+            (Tone::Plain, runs),
             (Tone::Plain, per_run),
             (odd(program.recursion_misses > 0), count(program.recursion_misses)),
             (Tone::Plain, program.reason.clone()),
@@ -252,7 +252,7 @@ records  12.3k in all, 17/s now, 4.1k kept, 1 reader
 
 PROBE  PROGRAM    STATE     RUNS  NS/RUN  MISSED  REASON
 tcp    set_state  active    1.2k  420     0
-tcp    accept     degraded  0     -       0       no cookie before Linux 5.12
+tcp    accept     degraded  -     -       0       no cookie before Linux 5.12
 
 PROBE  MAP      ENTRIES  MAX   FULL   MEMORY
 tcp    sockets  250k     262k  95.4%  64.0MB

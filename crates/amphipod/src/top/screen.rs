@@ -15,12 +15,13 @@ const BOLD: Style = Style::new().add_modifier(Modifier::BOLD);
 const BAD: Style = Style::new().fg(Color::Red);
 const ODD: Style = Style::new().fg(Color::Yellow);
 
-const COLUMNS: [(&str, Sort); 5] = [
+const COLUMNS: [(&str, Sort); 6] = [
     ("BYTES/s", Sort::Bytes),
-    ("CONNS/s", Sort::Connections),
+    ("CONN/s", Sort::Connections),
     ("FAIL/s", Sort::Failures),
+    ("DROP/s", Sort::Drops),
     ("RTT", Sort::Rtt),
-    ("RETRANS/s", Sort::Retransmits),
+    ("RETX/s", Sort::Retransmits),
 ];
 
 pub fn draw(frame: &mut Frame, snapshot: &Snapshot, state: &State) {
@@ -84,11 +85,12 @@ fn draw_pairs(frame: &mut Frame, area: Rect, snapshot: &Snapshot, state: &State)
     let widths = [
         Constraint::Fill(1),
         Constraint::Fill(1),
-        Constraint::Length(9),
-        Constraint::Length(8),
         Constraint::Length(7),
-        Constraint::Length(8),
-        Constraint::Length(9),
+        Constraint::Length(6),
+        Constraint::Length(6),
+        Constraint::Length(6),
+        Constraint::Length(7),
+        Constraint::Length(6),
     ];
     let table = Table::new(rows, widths).header(Row::new(names.chain(measures))).column_spacing(1);
     frame.render_widget(table, area);
@@ -104,7 +106,7 @@ fn draw_pairs(frame: &mut Frame, area: Rect, snapshot: &Snapshot, state: &State)
 }
 
 fn row(source: &str, destination: &str, rates: &Rates) -> Row<'static> {
-    let [bytes, connections, failures, rtt, retransmits] = rates.cells();
+    let [bytes, connections, failures, drops, rtt, retransmits] = rates.cells();
     let cell = |text: String, style: Style| Line::styled(text, style).right_aligned();
     let when = |yes: bool, style: Style| if yes { style } else { Style::new() };
     Row::new([
@@ -113,6 +115,7 @@ fn row(source: &str, destination: &str, rates: &Rates) -> Row<'static> {
         cell(bytes, Style::new()),
         cell(connections, Style::new()),
         cell(failures, when(rates.failures_per_second > 0.0, BAD)),
+        cell(drops, when(rates.drops_per_second > 0.0, ODD)),
         cell(rtt, Style::new()),
         cell(retransmits, when(rates.retransmits_per_second > 0.0, ODD)),
     ])
@@ -123,7 +126,11 @@ fn draw_failures(frame: &mut Frame, area: Rect, snapshot: &Snapshot) {
         return;
     }
     let title = Line::styled(format!("FAILURES in the last {:.0}s", snapshot.seconds), FAINT);
-    let lines = snapshot.failures.iter().map(|failure| Line::styled(failure.text(), BAD));
+    let style = |dropped| if dropped { ODD } else { BAD };
+    let lines = snapshot
+        .failures
+        .iter()
+        .map(|failure| Line::styled(failure.text(), style(failure.dropped)));
     let text: Vec<_> = std::iter::once(title).chain(lines).take(area.height.into()).collect();
     frame.render_widget(Paragraph::new(text), area);
 }
@@ -132,7 +139,7 @@ fn footing(state: &State) -> Line<'static> {
     if state.typing {
         return Line::raw(format!("/{}_   Enter keep  Esc clear", state.search));
     }
-    let mut text = "q quit  b c f r n sort  g group  / search  space pause  ? help".to_owned();
+    let mut text = "q quit  b c f d r n sort  g group  / search  space pause  ? help".to_owned();
     if !state.search.is_empty() {
         text = format!("showing \"{}\" (Esc: all)  {text}", state.search);
     }
@@ -142,10 +149,14 @@ fn footing(state: &State) -> Line<'static> {
 fn draw_help(frame: &mut Frame, area: Rect) {
     let lines: Vec<_> = KEYS
         .iter()
-        .map(|(key, what)| Line::from(vec![Span::styled(format!(" {key:10}"), BOLD), Span::raw(*what)]))
+        .map(|(key, what)| {
+            Line::from(vec![Span::styled(format!(" {key:10}"), BOLD), Span::raw(*what)])
+        })
         .chain([
             Line::raw(""),
-            Line::raw(" Bytes are payload, both ways. FAIL counts failed connections and dropped packets."),
+            Line::raw(
+                " Bytes are payload, both ways. FAIL are connections, DROP and RETX packets.",
+            ),
         ])
         .collect();
     let width = 86.min(area.width);

@@ -19,6 +19,7 @@ pub enum Sort {
     Bytes,
     Connections,
     Failures,
+    Drops,
     Rtt,
     Retransmits,
 }
@@ -53,6 +54,8 @@ pub struct Rates {
     pub bytes_per_second: f64,
     pub connections_per_second: f64,
     pub failures_per_second: f64,
+    /// Packets that the kernel discarded.
+    pub drops_per_second: f64,
     pub retransmits_per_second: f64,
     /// Mean of the smoothed round-trip times.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -65,6 +68,8 @@ pub struct Failures {
     pub destination: String,
     #[serde(skip_serializing_if = "is_zero")]
     pub port: u16,
+    /// Packets that the kernel discarded; else connections that failed.
+    pub dropped: bool,
     pub error: String,
     /// Within the window.
     pub count: u64,
@@ -122,15 +127,15 @@ impl Snapshot {
         };
         let source = widest(|row| &row.source).max(6);
         let destination = widest(|row| &row.destination).max(11);
-        let mut line = |from: &str, to: &str, cells: [&str; 5]| {
-            let [bytes, connections, failures, rtt, retransmits] = cells;
+        let mut line = |from: &str, to: &str, cells: [&str; 6]| {
+            let [bytes, connections, failures, drops, rtt, retransmits] = cells;
             // Writing to a string cannot fail.
             let _ = writeln!(
                 text,
-                "{from:source$}  {to:destination$}  {bytes:>9}  {connections:>7}  {failures:>6}  {rtt:>8}  {retransmits:>9}"
+                "{from:source$}  {to:destination$}  {bytes:>7}  {connections:>6}  {failures:>6}  {drops:>6}  {rtt:>7}  {retransmits:>6}"
             );
         };
-        line("SOURCE", "DESTINATION", ["BYTES/s", "CONNS/s", "FAIL/s", "RTT", "RETRANS/s"]);
+        line("SOURCE", "DESTINATION", ["BYTES/s", "CONN/s", "FAIL/s", "DROP/s", "RTT", "RETX/s"]);
         let others = self.others.map(|rates| Row {
             source: "(others)".to_owned(),
             destination: String::new(),
@@ -157,17 +162,19 @@ impl Rates {
             bytes_per_second: rate(counts.bytes),
             connections_per_second: rate(counts.connections),
             failures_per_second: rate(counts.failures),
+            drops_per_second: rate(counts.drops),
             retransmits_per_second: rate(counts.retransmits),
             rtt_us: counts.rtt_us.checked_div(counts.rtt_samples),
         }
     }
 
-    /// Bytes, connections, failures, RTT, retransmits.
-    pub fn cells(&self) -> [String; 5] {
+    /// Bytes, connections, failures, drops, RTT, retransmits.
+    pub fn cells(&self) -> [String; 6] {
         [
             bytes(self.bytes_per_second as u64),
             rate(self.connections_per_second),
             rate(self.failures_per_second),
+            rate(self.drops_per_second),
             self.rtt_us.map_or_else(|| "-".to_owned(), span_us),
             rate(self.retransmits_per_second),
         ]
@@ -180,6 +187,7 @@ impl Sort {
             Self::Bytes => rates.bytes_per_second,
             Self::Connections => rates.connections_per_second,
             Self::Failures => rates.failures_per_second,
+            Self::Drops => rates.drops_per_second,
             Self::Rtt => rates.rtt_us.unwrap_or(0) as f64,
             Self::Retransmits => rates.retransmits_per_second,
         }
@@ -189,32 +197,35 @@ impl Sort {
 impl Failures {
     pub fn text(&self) -> String {
         let port = if self.port == 0 { String::new() } else { format!(":{}", self.port) };
+        let dropped = if self.dropped { "dropped: " } else { "" };
         let meaning = crate::observe::explain(&self.error)
             .map(|meaning| format!(" ({meaning})"))
             .unwrap_or_default();
         format!(
-            "{}x  {} -> {}{port}  {}{meaning}",
+            "{}x  {} -> {}{port}  {dropped}{}{meaning}",
             self.count, self.source, self.destination, self.error
         )
     }
 }
 
 fn failures(window: &Window, group: Group, wanted: impl Fn(&str, &str) -> bool) -> Vec<Failures> {
-    let mut sums = HashMap::<(String, String, u16, String), u64>::new();
+    let mut sums = HashMap::<(bool, String, String, u16, String), u64>::new();
     for (failure, count) in window.failures().filter(|(_, count)| *count > 0) {
         let source = failure.source.label(group);
         let destination = failure.destination.label(group);
         if wanted(&source, &destination) {
             let what = printable(&failure.what).into_owned();
-            *sums.entry((source, destination, failure.port, what)).or_default() += count;
+            *sums.entry((failure.dropped, source, destination, failure.port, what)).or_default() +=
+                count;
         }
     }
     let mut failures: Vec<_> = sums
         .into_iter()
-        .map(|((source, destination, port, error), count)| Failures {
+        .map(|((dropped, source, destination, port, error), count)| Failures {
             source,
             destination,
             port,
+            dropped,
             error,
             count,
         })
@@ -223,7 +234,8 @@ fn failures(window: &Window, group: Group, wanted: impl Fn(&str, &str) -> bool) 
         let name = |failure: &Failures| {
             (failure.source.clone(), failure.destination.clone(), failure.port)
         };
-        b.count.cmp(&a.count).then_with(|| name(a).cmp(&name(b)))
+        // Drops are often harmless, a failed connection never.
+        (a.dropped, b.count).cmp(&(b.dropped, a.count)).then_with(|| name(a).cmp(&name(b)))
     });
     failures
 }

@@ -24,8 +24,10 @@ pub struct Counts {
     /// Payload bytes, both ways.
     pub bytes: u64,
     pub connections: u64,
-    /// Failed connections, and packets that the kernel dropped.
+    /// Failed connections.
     pub failures: u64,
+    /// Packets that the kernel discarded.
+    pub drops: u64,
     pub retransmits: u64,
     pub rtt_us: u64,
     pub rtt_samples: u64,
@@ -36,18 +38,20 @@ impl AddAssign for Counts {
         self.bytes += other.bytes;
         self.connections += other.connections;
         self.failures += other.failures;
+        self.drops += other.drops;
         self.retransmits += other.retransmits;
         self.rtt_us += other.rtt_us;
         self.rtt_samples += other.rtt_samples;
     }
 }
 
-/// A way to fail, of one pair.
+/// A way to fail, of one pair: a connection's or a packet's.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Failure {
     pub source: Party,
     pub destination: Party,
     pub port: u16,
+    pub dropped: bool,
     /// Name of the errno, or the kernel's reason of a drop.
     pub what: Arc<str>,
 }
@@ -95,8 +99,9 @@ impl Window {
             return;
         }
         let pair = (Party::from(&line.source), Party::from(&line.destination));
-        if counts.failures > 0 {
-            self.fail(line, &pair, counts.failures);
+        let failures = counts.failures + counts.drops;
+        if failures > 0 {
+            self.fail(line, &pair, failures);
         }
         let full = self.pairs.len() >= MAX_PAIRS;
         match self.pairs.get_mut(&pair) {
@@ -139,7 +144,7 @@ impl Window {
                 counts.connections = first.into()
             }
             (Kind::Connection, _) => {}
-            (Kind::Drop, _) => counts.failures = line.packets.unwrap_or(1),
+            (Kind::Drop, _) => counts.drops = line.packets.unwrap_or(1),
         }
         counts
     }
@@ -156,7 +161,8 @@ impl Window {
             (None, None) => "failed".into(),
         };
         let (source, destination) = pair.clone();
-        let failure = Failure { source, destination, port: line.destination.port, what };
+        let (port, dropped) = (line.destination.port, line.kind == Kind::Drop);
+        let failure = Failure { source, destination, port, dropped, what };
         // A failure without room is still counted in its pair.
         if self.failures.len() < MAX_FAILURES || self.failures.contains_key(&failure) {
             self.failures.entry(failure).or_default().add(self.part, count);

@@ -10,6 +10,7 @@ fn snapshot(rows: usize) -> Snapshot {
         bytes_per_second: 12_340.0,
         connections_per_second: 1.5,
         failures_per_second: 0.2,
+        drops_per_second: 3.0,
         retransmits_per_second: 0.0,
         rtt_us: Some(340),
     };
@@ -49,6 +50,7 @@ fn pairs_failures_and_keys() {
         source: "shop/cart0".to_owned(),
         destination: "shop/pay".to_owned(),
         port: 81,
+        dropped: false,
         error: "ECONNREFUSED".to_owned(),
         count: 2,
     };
@@ -60,14 +62,14 @@ fn pairs_failures_and_keys() {
         (90, 9),
         "
 amphipod top  last 10s  by workload  2 pairs  17 records/s  5 records lost  PAUSED
-SOURCE                 DESTINATION             BYTES/s  CONNS/s  FAIL/s      RTT RETRANS/s
-shop/cart0             shop/redis               12.3kB      1.5     0.2   0.34ms         0
-shop/cart1             shop/redis               12.3kB      1.5     0.2   0.34ms         0
+SOURCE                  DESTINATION            BYTES/s CONN/s FAIL/s DROP/s     RTT RETX/s
+shop/cart0              shop/redis              12.3kB    1.5    0.2    3.0  0.34ms      0
+shop/cart1              shop/redis              12.3kB    1.5    0.2    3.0  0.34ms      0
 
 
 FAILURES in the last 10s
 2x  shop/cart0 -> shop/pay:81  ECONNREFUSED (connection refused: nobody listens)
-q quit  b c f r n sort  g group  / search  space pause  ? help",
+q quit  b c f d r n sort  g group  / search  space pause  ? help",
     );
 }
 
@@ -80,10 +82,10 @@ fn scrolling_ends_with_the_last_row() {
         (80, 5),
         "
 amphipod top  last 10s  by workload  9 pairs  17 records/s
-SOURCE            DESTINATION        BYTES/s  CONNS/s  FAIL/s      RTT RETRANS/s
-shop/cart7        shop/redis          12.3kB      1.5     0.2   0.34ms         0
-shop/cart8        shop/redis          12.3kB      1.5     0.2   0.34ms         0
-showing \"cart\" (Esc: all)  q quit  b c f r n sort  g group  / search  space paus",
+SOURCE             DESTINATION       BYTES/s CONN/s FAIL/s DROP/s     RTT RETX/s
+shop/cart7         shop/redis         12.3kB    1.5    0.2    3.0  0.34ms      0
+shop/cart8         shop/redis         12.3kB    1.5    0.2    3.0  0.34ms      0
+showing \"cart\" (Esc: all)  q quit  b c f d r n sort  g group  / search  space pa",
     );
 }
 
@@ -96,9 +98,9 @@ fn nothing_yet() {
         (80, 4),
         "
 amphipod top  last 10s  by workload  0 pairs  17 records/s
-SOURCE            DESTINATION        BYTES/s  CONNS/s  FAIL/s      RTT RETRANS/s
+SOURCE             DESTINATION       BYTES/s CONN/s FAIL/s DROP/s     RTT RETX/s
 waiting for traffic ...
-q quit  b c f r n sort  g group  / search  space pause  ? help",
+q quit  b c f d r n sort  g group  / search  space pause  ? help",
     );
     check(
         &snapshot(0),
@@ -106,7 +108,7 @@ q quit  b c f r n sort  g group  / search  space pause  ? help",
         (80, 4),
         "
 amphipod top  last 10s  by workload  0 pairs  17 records/s
-SOURCE            DESTINATION        BYTES/s  CONNS/s  FAIL/s      RTT RETRANS/s
+SOURCE             DESTINATION       BYTES/s CONN/s FAIL/s DROP/s     RTT RETX/s
 no pair has such a name
 /ca_   Enter keep  Esc clear",
     );
