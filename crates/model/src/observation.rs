@@ -102,10 +102,10 @@ pub struct Counters {
     pub rtt_us: u32,
 }
 
-/// Packets that the kernel discarded, and connections that a full listen queue turned away (`LISTEN_OVERFLOW`).
+/// Packets that the kernel discarded, and connections that a full listen queue turned away (`TCP_LISTEN_OVERFLOW`).
 #[derive(Clone, Debug)]
 pub struct Drop {
-    /// The kernel's own name of the reason, such as `NO_SOCKET`, or `LISTEN_OVERFLOW`.
+    /// The kernel's own name of the reason, such as `NO_SOCKET`, or `TCP_LISTEN_OVERFLOW`.
     pub reason: Arc<str>,
     pub packets: u64,
     pub bytes: u64,

@@ -173,9 +173,10 @@ struct sk_buff {
 	unsigned char *head;
 };
 
-/* Exists since 5.17. */
+/* Exists since 5.17; only names count, CO-RE finds the numbers. */
 enum skb_drop_reason {
-	SKB_DROP_REASON_NOT_SPECIFIED___any = 2,
+	SKB_DROP_REASON_TCP_LISTEN_OVERFLOW = 40,
+	SKB_DROP_REASON_QUEUE_PURGE = 104,
 };
 
 struct seq_file;

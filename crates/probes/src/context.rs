@@ -121,16 +121,24 @@ impl Stop {
 
 /// Maps that one probe keeps and another reads.
 #[derive(Default)]
-pub struct SharedMaps(Mutex<HashMap<&'static str, MapHandle>>);
+pub struct SharedMaps(Mutex<HashMap<&'static str, (MapHandle, Arc<Health>)>>);
 
 impl SharedMaps {
-    pub fn publish(&self, name: &'static str, map: MapHandle) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(name, map);
+    pub fn publish(&self, name: &'static str, map: MapHandle, keeper: Arc<Health>) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(name, (map, keeper));
     }
 
     /// `None` if the probe that keeps it did not start.
     pub fn get(&self, name: &str) -> Option<MapHandle> {
         let maps = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        MapHandle::try_from(maps.get(name)?).ok()
+        MapHandle::try_from(&maps.get(name)?.0).ok()
+    }
+
+    /// Tells the map's keeper how many entries the reader found.
+    pub fn entries(&self, name: &str, entries: u64) {
+        let maps = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, keeper)) = maps.get(name) {
+            keeper.entries(name, entries);
+        }
     }
 }

@@ -35,6 +35,18 @@ pub fn read<T: Plain>(bytes: &[u8]) -> Option<T> {
     Some(unsafe { bytes.as_ptr().cast::<T>().read_unaligned() })
 }
 
+/// Reads a variable that programs in the kernel write.
+pub fn load<T: Copy>(variable: &T) -> T {
+    // SAFETY: a reference is valid to read; volatile, because the kernel writes behind the compiler's back.
+    unsafe { std::ptr::from_ref(variable).read_volatile() }
+}
+
+/// Writes a variable that programs in the kernel read.
+pub fn store<T: Copy>(variable: &mut T, value: T) {
+    // SAFETY: a mutable reference is valid to write; volatile, because the kernel reads it from now on.
+    unsafe { std::ptr::from_mut(variable).write_volatile(value) }
+}
+
 #[cfg(test)]
 mod tests {
     #[test]

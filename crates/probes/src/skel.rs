@@ -2,7 +2,7 @@
 
 macro_rules! skeletons {
     ($($name:ident),*) => { $(
-        #[allow(clippy::all, clippy::pedantic, clippy::undocumented_unsafe_blocks, dead_code, unused)]
+        #[allow(clippy::all, clippy::pedantic, clippy::restriction, dead_code, unused)]
         pub mod $name {
             include!(concat!(env!("OUT_DIR"), "/", stringify!($name), ".skel.rs"));
         }

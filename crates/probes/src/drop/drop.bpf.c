@@ -70,9 +70,25 @@ static __always_inline void read_socket(struct drop_key *key, struct sk_buff *sk
 	key->netns = BPF_CORE_READ(skb, dev, nd_net.net, ns.inum);
 }
 
+/* The probe `flow` reads overflows from the listening sockets, whose owner it knows. */
+const volatile bool have_listeners = false;
+
+#define IS_REASON(reason, name)                                      \
+	(bpf_core_enum_value_exists(enum skb_drop_reason, name) &&   \
+	 (reason) == bpf_core_enum_value(enum skb_drop_reason, name))
+
+/* What a socket still held when it was closed was not dropped on its way: every closed connection has some. */
+static __always_inline bool is_ignored(__u64 reason)
+{
+	return IS_REASON(reason, SKB_DROP_REASON_QUEUE_PURGE) ||
+	       (have_listeners && IS_REASON(reason, SKB_DROP_REASON_TCP_LISTEN_OVERFLOW));
+}
+
 SEC("tp_btf/kfree_skb")
 int drop_packet(__u64 *ctx)
 {
+	if (bpf_core_type_exists(enum skb_drop_reason) && is_ignored(ctx[2]))
+		return 0;
 	struct sk_buff *skb = (void *)ctx[0];
 	struct drop_key key = { .epoch = epoch, .incoming = BPF_CORE_READ(skb, skb_iif) != 0 };
 	__u32 bytes = BPF_CORE_READ(skb, len);

@@ -15,7 +15,7 @@ use crate::context::Context;
 use crate::probe::Probe;
 use crate::skel::drop::DropSkelBuilder;
 use crate::skel::drop::types::{drop_count, drop_key};
-use crate::{Batch, Error, epoch, socket};
+use crate::{Batch, Error, epoch, plain, socket};
 use reason::Reasons;
 
 pub const PROBE: Probe = Probe {
@@ -32,6 +32,10 @@ fn run(ctx: &Context) -> Result<(), Error> {
     let mut storage = MaybeUninit::uninit();
     let mut open =
         DropSkelBuilder::default().open(&mut storage).map_err(|error| ctx.error(error))?;
+    if let Some(rodata) = &mut open.maps.rodata_data {
+        rodata.have_listeners =
+            ctx.shared.get(crate::tcp::SOCKETS).is_some() && ctx.settings.flow.enabled;
+    }
     open.maps.drops.set_max_entries(settings.max_entries).map_err(|error| ctx.error(error))?;
     let mut skel = open.load().map_err(|error| ctx.error(error))?;
     ctx.register(&skel);
@@ -43,7 +47,7 @@ fn run(ctx: &Context) -> Result<(), Error> {
         let last = !ctx.wait(settings.interval);
         if let Some(bss) = &mut skel.maps.bss_data {
             let past = bss.epoch;
-            bss.epoch = past.wrapping_add(1);
+            plain::store(&mut bss.epoch, past.wrapping_add(1));
             std::thread::sleep(epoch::GRACE);
             read(ctx, &drops, past, &mut reasons);
         }

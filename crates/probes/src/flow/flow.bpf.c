@@ -13,57 +13,70 @@ struct flow_event flow_event_type SEC(".rodata.types");
 /* Entries seen in this read, for the map's fill level. */
 __u64 tcp_entries = 0;
 
-static __always_inline void read_ends_probed(struct ends *ends, struct sock *sk)
-{
-	if (BPF_CORE_READ(sk, __sk_common.skc_family) == AF_INET6) {
-		BPF_CORE_READ_INTO(&ends->local, sk, __sk_common.skc_v6_rcv_saddr.in6_u.u6_addr32);
-		BPF_CORE_READ_INTO(&ends->remote, sk, __sk_common.skc_v6_daddr.in6_u.u6_addr32);
-	} else {
-		map_ipv4(ends->local, BPF_CORE_READ(sk, __sk_common.skc_rcv_saddr));
-		map_ipv4(ends->remote, BPF_CORE_READ(sk, __sk_common.skc_daddr));
-	}
-	ends->local_port = bpf_ntohs(BPF_CORE_READ((struct inet_sock *)sk, inet_sport));
-	ends->remote_port = bpf_ntohs(BPF_CORE_READ(sk, __sk_common.skc_dport));
-}
+/* When the read before this one began: deltas of a socket that was idle until then are not older. */
+__u64 tcp_read_ns = 0;
+
+/* A number as a kernel pointer whose loads give 0 where there is nothing (6.2): some 20 times cheaper than a helper's
+ * read. Which of the two is used is decided when the program is loaded. */
+extern void *bpf_rdonly_cast(const void *object, __u32 type) __ksym __weak;
+
+#define LOAD(pointer, member) (cast ? (pointer)->member : BPF_CORE_READ(pointer, member))
 
 /* The memory behind the key may already be another socket's, or nobody's. */
-static __always_inline bool same_socket(struct sock *sk, struct tcp_socket *socket)
+static __always_inline bool same_socket(struct tcp_sock *tp, struct tcp_socket *socket, const bool cast)
 {
-	return BPF_CORE_READ(sk, __sk_common.skc_cookie.counter) == (__s64)socket->cookie &&
-	       BPF_CORE_READ(sk, __sk_common.skc_state) != TCP_CLOSE &&
-	       bpf_ntohs(BPF_CORE_READ((struct inet_sock *)sk, inet_sport)) == socket->local_port;
+	return LOAD(tp, inet_conn.icsk_inet.sk.__sk_common.skc_cookie.counter) == (__s64)socket->cookie &&
+	       LOAD(tp, inet_conn.icsk_inet.sk.__sk_common.skc_state) != TCP_CLOSE &&
+	       bpf_ntohs(LOAD(tp, inet_conn.icsk_inet.inet_sport)) == socket->local_port;
 }
 
-static __always_inline void write_tcp(struct seq_file *seq, struct sock *sk, struct tcp_socket *socket,
-				      struct tcp_event *event, __u8 kind)
+static __always_inline void load_ends(struct ends *ends, struct tcp_sock *tp, const bool cast)
 {
+	if (LOAD(tp, inet_conn.icsk_inet.sk.__sk_common.skc_family) == AF_INET6) {
+		for (int i = 0; i < 4; i++) {
+			ends->local[i] = LOAD(tp, inet_conn.icsk_inet.sk.__sk_common.skc_v6_rcv_saddr.in6_u.u6_addr32[i]);
+			ends->remote[i] = LOAD(tp, inet_conn.icsk_inet.sk.__sk_common.skc_v6_daddr.in6_u.u6_addr32[i]);
+		}
+	} else {
+		map_ipv4(ends->local, LOAD(tp, inet_conn.icsk_inet.sk.__sk_common.skc_rcv_saddr));
+		map_ipv4(ends->remote, LOAD(tp, inet_conn.icsk_inet.sk.__sk_common.skc_daddr));
+	}
+	ends->local_port = bpf_ntohs(LOAD(tp, inet_conn.icsk_inet.inet_sport));
+	ends->remote_port = bpf_ntohs(LOAD(tp, inet_conn.icsk_inet.sk.__sk_common.skc_dport));
+}
+
+static __always_inline void write_tcp(struct seq_file *seq, __u64 key, struct tcp_socket *socket, struct tcp_event *event,
+				      __u32 kind)
+{
+	__u64 since = socket->reported_ns > tcp_read_ns ? socket->reported_ns : tcp_read_ns;
 	event->cookie = socket->cookie;
-	event->socket = (__u64)sk;
+	event->socket = key;
 	event->connect_ns = socket->connect_ns;
 	event->owner = socket->owner;
 	event->kind = kind;
 	event->role = socket->role;
-	event->interval_ns = socket->reported_ns ? event->time_ns - socket->reported_ns : 0;
+	event->interval_ns = since ? event->time_ns - since : 0;
+	socket->reported_ns = event->time_ns;
 	bpf_seq_write(seq, event, sizeof(*event));
 }
 
-static __always_inline void read_listener(struct seq_file *seq, struct sock *sk, struct tcp_socket *socket)
+static __always_inline void read_listener(struct seq_file *seq, __u64 key, struct tcp_sock *tp, struct tcp_socket *socket,
+					  const bool cast)
 {
-	__u32 drops = BPF_CORE_READ(sk, sk_drops.counter);
+	__u32 drops = LOAD(tp, inet_conn.icsk_inet.sk.sk_drops.counter);
 	__u32 known = socket->reported.packets_received;
 	if (drops == known)
 		return;
 	struct tcp_event event = { .time_ns = bpf_ktime_get_ns() };
 	socket->reported.packets_received = drops;
 	event.deltas.packets_received = drops - known;
-	read_ends_probed(&event.ends, sk);
-	write_tcp(seq, sk, socket, &event, TCP_OVERFLOW);
-	socket->reported_ns = event.time_ns;
+	load_ends(&event.ends, tp, cast);
+	write_tcp(seq, key, socket, &event, TCP_OVERFLOW);
 }
 
 /* A transition that the kernel never showed us. Believed when seen twice, because an entry can be reused while it is
  * read. */
-static __always_inline void read_stale(struct seq_file *seq, struct sock *sk, struct tcp_socket *socket)
+static __always_inline void read_stale(struct seq_file *seq, __u64 key, struct tcp_socket *socket)
 {
 	if (socket->suspect == 0) {
 		socket->suspect = 1;
@@ -71,7 +84,37 @@ static __always_inline void read_stale(struct seq_file *seq, struct sock *sk, st
 	}
 	struct tcp_event event = { .time_ns = bpf_ktime_get_ns(), .totals = socket->reported };
 	event.ends.local_port = socket->local_port;
-	write_tcp(seq, sk, socket, &event, TCP_STALE);
+	write_tcp(seq, key, socket, &event, TCP_STALE);
+}
+
+static __always_inline void read_tcp(struct seq_file *seq, __u64 key, struct tcp_sock *tp, struct tcp_socket *socket,
+				     const bool cast)
+{
+	/* Open, nothing sent, nothing received: most connections, most of the time. */
+	if (LOAD(tp, inet_conn.icsk_inet.sk.__sk_common.skc_state) == TCP_ESTABLISHED &&
+	    LOAD(tp, segs_in) == socket->reported.packets_received &&
+	    LOAD(tp, segs_out) == socket->reported.packets_sent)
+		return;
+	if (!same_socket(tp, socket, cast)) {
+		read_stale(seq, key, socket);
+		return;
+	}
+	socket->suspect = 0;
+	if (socket->role == ROLE_LISTENER) {
+		read_listener(seq, key, tp, socket, cast);
+		return;
+	}
+	struct tcp_event event = { .time_ns = bpf_ktime_get_ns() };
+	READ_TCP_COUNTERS(&event.totals, tp, LOAD);
+	subtract_counters(&event.deltas, &event.totals, &socket->reported);
+	if (!event.deltas.packets_sent && !event.deltas.packets_received)
+		return;
+	load_ends(&event.ends, tp, cast);
+	/* Closed while it was read: the closing event has the rest. */
+	if (!same_socket(tp, socket, cast))
+		return;
+	socket->reported = event.totals;
+	write_tcp(seq, key, socket, &event, TCP_FLOW);
 }
 
 SEC("iter/bpf_map_elem")
@@ -82,36 +125,14 @@ int flow_tcp(struct bpf_iter__bpf_map_elem *ctx)
 	if (!key || !socket)
 		return 0;
 	tcp_entries++;
-	struct sock *sk = (void *)*key;
-	struct tcp_sock *tp = (void *)sk;
-	struct seq_file *seq = ctx->meta->seq;
 	if (socket->state == TCP_SYN_SENT || socket->state == TCP_SYN_RECV || socket->flags & SOCKET_CLOSED)
 		return 0;
-	if (!same_socket(sk, socket)) {
-		read_stale(seq, sk, socket);
-		return 0;
+	if (bpf_ksym_exists(bpf_rdonly_cast)) {
+		struct tcp_sock *tp = bpf_rdonly_cast((void *)*key, bpf_core_type_id_kernel(struct tcp_sock));
+		read_tcp(ctx->meta->seq, *key, tp, socket, true);
+	} else {
+		read_tcp(ctx->meta->seq, *key, (struct tcp_sock *)*key, socket, false);
 	}
-	socket->suspect = 0;
-	if (socket->role == ROLE_LISTENER) {
-		read_listener(seq, sk, socket);
-		return 0;
-	}
-	/* Nothing sent, nothing received: most connections, most of the time. */
-	if (BPF_CORE_READ(tp, segs_in) == socket->reported.packets_received &&
-	    BPF_CORE_READ(tp, segs_out) == socket->reported.packets_sent) {
-		socket->reported_ns = bpf_ktime_get_ns();
-		return 0;
-	}
-	struct tcp_event event = { .time_ns = bpf_ktime_get_ns() };
-	READ_TCP_COUNTERS(&event.totals, tp, BPF_CORE_READ);
-	read_ends_probed(&event.ends, sk);
-	/* Closed while it was read: the closing event has the rest. */
-	if (!same_socket(sk, socket))
-		return 0;
-	subtract_counters(&event.deltas, &event.totals, &socket->reported);
-	socket->reported = event.totals;
-	write_tcp(seq, sk, socket, &event, TCP_FLOW);
-	socket->reported_ns = event.time_ns;
 	return 0;
 }
 

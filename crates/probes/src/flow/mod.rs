@@ -19,7 +19,7 @@ use crate::clock::Clock;
 use crate::context::Context;
 use crate::probe::Probe;
 use crate::skel::flow::{FlowSkel, FlowSkelBuilder};
-use crate::{Batch, Error, cgroupfs, iterator};
+use crate::{Batch, Error, cgroupfs, iterator, plain};
 
 pub const PROBE: Probe = Probe {
     name: "flow",
@@ -88,12 +88,14 @@ fn follow(ctx: &Context, skel: &mut FlowSkel<'_>, readers: &Readers) -> Result<(
         read_at = (read_at + interval).max(now);
         let clock = Clock::now();
         if let Some((link, sockets)) = &readers.tcp {
+            let begun = clock.monotonic_now();
             if let Some(bss) = &mut bss {
-                bss.tcp_entries = 0;
+                plain::store(&mut bss.tcp_entries, 0);
             }
             tcp::read(ctx, link, sockets, clock);
-            if let Some(bss) = &bss {
-                ctx.health.entries(crate::tcp::SOCKETS, bss.tcp_entries);
+            if let Some(bss) = &mut bss {
+                ctx.shared.entries(crate::tcp::SOCKETS, plain::load(&bss.tcp_entries));
+                plain::store(&mut bss.tcp_read_ns, begun);
             }
         }
         if let Some(link) = &readers.other {
@@ -101,7 +103,7 @@ fn follow(ctx: &Context, skel: &mut FlowSkel<'_>, readers: &Readers) -> Result<(
         }
         if let Some(bss) = &mut bss {
             let past = bss.epoch;
-            bss.epoch = past.wrapping_add(1);
+            plain::store(&mut bss.epoch, past.wrapping_add(1));
             other::read_peers(ctx, &peers, past, clock);
         }
     };

@@ -13,7 +13,7 @@ use crate::{Batch, iterator};
 
 /// Delivers a flow for each socket that moved something since the last read.
 pub fn read(ctx: &Context, link: &Link, sockets: &MapHandle, clock: Clock) {
-    let overflow: Arc<str> = "LISTEN_OVERFLOW".into();
+    let overflow: Arc<str> = "TCP_LISTEN_OVERFLOW".into();
     let mut batch = Vec::new();
     let mut stale = Vec::new();
     let read = iterator::run(link, |event: tcp_event| {

@@ -18,7 +18,7 @@ use crate::context::Context;
 use crate::probe::Probe;
 use crate::skel::tcp::types::{role, tcp_counters, tcp_event, tcp_kind};
 use crate::skel::tcp::{TcpSkel, TcpSkelBuilder};
-use crate::{Batch, Error, iterator, socket};
+use crate::{Batch, Error, iterator, plain, socket};
 
 pub const PROBE: Probe = Probe {
     name: "tcp",
@@ -47,10 +47,8 @@ fn run(ctx: &Context) -> Result<(), Error> {
     open.maps.events.set_max_entries(settings.ring_bytes).map_err(|error| ctx.error(error))?;
     let mut skel = open.load().map_err(|error| ctx.error(error))?;
     ctx.register(&skel);
-    ctx.shared.publish(
-        SOCKETS,
-        MapHandle::try_from(&skel.maps.sockets).map_err(|error| ctx.error(error))?,
-    );
+    let sockets = MapHandle::try_from(&skel.maps.sockets).map_err(|error| ctx.error(error))?;
+    ctx.shared.publish(SOCKETS, sockets, ctx.health.clone());
 
     let _links = (
         ctx.attach(&skel.progs.tcp_set_state),
@@ -85,7 +83,7 @@ fn read_older(ctx: &Context, skel: &mut TcpSkel<'_>) {
     let Some(link) = ctx.attach_iterator(&skel.progs.tcp_older) else { return };
     for pass in [0, 1] {
         if let Some(bss) = &mut skel.maps.bss_data {
-            bss.older_pass = pass;
+            plain::store(&mut bss.older_pass, pass);
         }
         if let Err(error) = iterator::run::<u64>(&link, |_| ()) {
             ctx.health.failed("tcp_older", &format!("read: {error}"));

@@ -3,6 +3,10 @@
  * are read when it closes, so that no program runs per packet. */
 #include "tcp.h"
 
+#define EEXIST 17
+#define EADDRNOTAVAIL 99
+#define ECANCELED 125
+
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
 /* bpf_get_socket_cookie can be called here (5.12). */
@@ -109,7 +113,8 @@ static __noinline int report(struct sock *sk, struct tcp_sock *tp, struct tcp_so
 static __always_inline void keep(struct sock *sk, struct tcp_socket *socket, __u64 flags)
 {
 	__u64 key = (__u64)sk;
-	if (bpf_map_update_elem(&sockets, &key, socket, flags) && flags != BPF_NOEXIST)
+	long error = bpf_map_update_elem(&sockets, &key, socket, flags);
+	if (error && error != -EEXIST)
 		count_loss(LOSS_MAP_FULL);
 }
 
@@ -175,14 +180,42 @@ static __always_inline void on_established(struct sock *sk, struct tcp_sock *tp)
 	report(sk, tp, socket, socket->role == ROLE_ACTIVE ? TCP_OPENED : TCP_ACCEPTED, now);
 }
 
+static __always_inline __u16 local_port_of(struct tcp_sock *tp)
+{
+	/* skc_num is already 0 when a socket closes. */
+	return bpf_ntohs(tp->inet_conn.icsk_inet.inet_sport);
+}
+
+/* A connection that neither the iterator nor the map had: it waited in an accept queue, or found the map full. */
+static __noinline int describe_unknown(struct sock *sk, struct tcp_sock *tp, struct tcp_socket *socket)
+{
+	socket->cookie = cookie_of(sk);
+	socket->flags = SOCKET_OLDER | SOCKET_REPORTED;
+	socket->local_port = local_port_of(tp);
+	socket_owner(&socket->owner, sk);
+	struct listener_key key = {
+		.cgroup_id = socket->owner.cgroup_id,
+		.netns = socket->owner.netns,
+		.port = socket->local_port,
+	};
+	socket->role = bpf_map_lookup_elem(&listeners, &key) ? ROLE_PASSIVE : ROLE_ACTIVE;
+	return 0;
+}
+
 /* Only close() and shutdown() lead here, so the running task is the socket's user. Among processes that share a
  * listener this tells which one had the connection. */
-static __always_inline void on_closing(struct sock *sk, int state)
+static __always_inline void on_closing(struct sock *sk, struct tcp_sock *tp, int state)
 {
 	__u64 key = (__u64)sk;
 	struct tcp_socket *socket = bpf_map_lookup_elem(&sockets, &key);
-	if (!socket)
+	if (!socket) {
+		struct tcp_socket unknown = {};
+		describe_unknown(sk, tp, &unknown);
+		unknown.state = state;
+		current_owner(&unknown.owner);
+		keep(sk, &unknown, BPF_NOEXIST);
 		return;
+	}
 	socket->state = state;
 	if ((socket->role == ROLE_PASSIVE && !(socket->flags & SOCKET_ACCEPTED)) || !socket->owner.pid)
 		current_owner(&socket->owner);
@@ -213,19 +246,15 @@ static __always_inline void stop_listening(struct sock *sk, struct tcp_socket *s
 	forget(sk);
 }
 
-#define ECANCELED 125
-#define EADDRNOTAVAIL 99
-
 static __always_inline void on_close(struct sock *sk, struct tcp_sock *tp, int old)
 {
 	__u64 key = (__u64)sk;
 	struct tcp_socket *socket = bpf_map_lookup_elem(&sockets, &key);
 	if (!socket) {
-		/* Established, but neither the iterator nor the map had it. */
 		if (old == TCP_SYN_SENT || old == TCP_SYN_RECV || old == TCP_LISTEN || old == TCP_CLOSE)
 			return;
-		struct tcp_socket unknown = { .flags = SOCKET_OLDER | SOCKET_REPORTED, .cookie = cookie_of(sk) };
-		socket_owner(&unknown.owner, sk);
+		struct tcp_socket unknown = {};
+		describe_unknown(sk, tp, &unknown);
 		report(sk, tp, &unknown, WITH_ERROR(TCP_CLOSED, sk->sk_err), bpf_ktime_get_ns());
 		return;
 	}
@@ -238,7 +267,7 @@ static __always_inline void on_close(struct sock *sk, struct tcp_sock *tp, int o
 		/* Without an error on the socket the program itself gave up, or found no free port. */
 		int error = sk->sk_err;
 		if (!error)
-			error = sk->__sk_common.skc_num ? ECANCELED : EADDRNOTAVAIL;
+			error = local_port_of(tp) ? ECANCELED : EADDRNOTAVAIL;
 		report(sk, tp, socket, WITH_ERROR(TCP_FAILED, error), bpf_ktime_get_ns());
 		forget(sk);
 		return;
@@ -309,13 +338,11 @@ int BPF_PROG(tcp_set_state, struct sock *sk, int old, int new)
 		on_listen(sk);
 		return 0;
 	}
-	if (new == TCP_FIN_WAIT1 || new == TCP_LAST_ACK) {
-		on_closing(sk, new);
-		return 0;
-	}
 	struct tcp_sock *tp = bpf_skc_to_tcp_sock(sk);
 	if (!tp)
 		return 0;
+	if (new == TCP_FIN_WAIT1 || new == TCP_LAST_ACK)
+		on_closing(sk, tp, new);
 	if (new == TCP_ESTABLISHED)
 		on_established(sk, tp);
 	else if (new == TCP_CLOSE)

@@ -33,17 +33,18 @@ struct tcp_counters {
 /* Keyed by the address of the struct sock, which alone identifies it while it lives. Kept small: it decides what
  * a connection costs in kernel memory. */
 struct tcp_socket {
+	/* What a read of an idle socket needs comes first: one cache line. */
+	__u8 state;
+	__u8 role;
+	__u8 flags;
+	__u8 suspect;         /* reads in which the socket behind the key looked like another one */
+	__u16 local_port;
+	struct tcp_counters reported;
+	__u64 reported_ns;    /* when `reported` was read */
 	__u64 cookie;
 	__u64 start_ns;       /* SYN for active, ESTABLISHED once established */
 	__u64 connect_ns;
-	__u64 reported_ns;    /* when `reported` was read */
 	struct owner owner;
-	struct tcp_counters reported;
-	__u16 local_port;
-	__u8 role;
-	__u8 flags;
-	__u8 state;
-	__u8 suspect;         /* intervals in which the socket behind the key looked like another one */
 };
 
 #define SK_FLAG_DONE 1 /* enum sock_flags, SOCK_DONE: a FIN was received */
@@ -51,7 +52,7 @@ struct tcp_socket {
 /* bytes_received counts the FIN as a byte. `READ` is a direct load or BPF_CORE_READ. */
 #define READ_TCP_COUNTERS(to, tp, READ)                                                          \
 	do {                                                                                     \
-		__u64 flags = READ((struct sock *)(tp), __sk_common.skc_flags);                  \
+		__u64 flags = READ(tp, inet_conn.icsk_inet.sk.__sk_common.skc_flags);            \
 		__u64 received = READ(tp, bytes_received);                                       \
 		(to)->bytes_sent = READ(tp, bytes_sent) - READ(tp, bytes_retrans);               \
 		(to)->bytes_received = received - (received && (flags >> SK_FLAG_DONE & 1));     \

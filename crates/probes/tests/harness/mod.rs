@@ -1,11 +1,12 @@
 //! Provokes events in the running kernel and collects what the probes make of them.
 #![allow(dead_code)]
 
+use std::collections::HashSet;
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
 use std::sync::mpsc::{self, Receiver};
 use std::time::{Duration, Instant};
 
-use model::{Connection, ConnectionEvent, Drop, Flow, Observation, Subject};
+use model::{Connection, ConnectionEvent, Direction, Drop, Flow, Observation, Subject};
 use probes::{Batch, Cgroup, Report, Running, Settings};
 
 /// How long an event may take to arrive before the test fails. Emulated kernels are slow.
@@ -167,6 +168,63 @@ pub fn exchange(listener: &TcpListener, to: SocketAddr, count: usize, bytes: &[u
         } else {
             drop(client);
             server.read_to_end(&mut Vec::new()).unwrap();
+        }
+    }
+}
+
+/// 10,000 on a real machine; the kernels of the matrix are emulated.
+pub fn many() -> usize {
+    std::env::var("AMPHIPOD_TEST_CONNECTIONS")
+        .map_or(10_000, |count| count.parse().expect("a number"))
+}
+
+/// Runs `count` exchanges over `to` and checks that both ends of each were seen, once, complete and attributed.
+pub fn check_exchange(listener: &TcpListener, to: SocketAddr, count: usize) {
+    let mut session = Session::start();
+    exchange(listener, to, count, b"hello");
+    let port = to.port();
+    session.until("every connection closed at both ends", |session| {
+        session.count(port, ConnectionEvent::Closed) >= 2 * count
+    });
+    let seen = session.finish();
+    for (event, ends) in [
+        (ConnectionEvent::Opened, 1),
+        (ConnectionEvent::Accepted, 1),
+        (ConnectionEvent::Failed, 0),
+        (ConnectionEvent::Closed, 2),
+    ] {
+        assert_eq!(seen.count(port, event), ends * count, "{event:?}");
+    }
+    let mut unique = HashSet::new();
+    for (observation, connection) in seen.connections(port) {
+        assert_eq!(observation.process.pid, pid(), "{observation:?}");
+        assert!(
+            !observation.process.comm.is_empty() && observation.process.netns != 0,
+            "{observation:?}"
+        );
+        let incoming = observation.local.port() == port;
+        assert_eq!(
+            observation.direction,
+            if incoming { Direction::Ingress } else { Direction::Egress }
+        );
+        assert_eq!(observation.local.ip(), to.ip().to_canonical());
+        assert_eq!(observation.remote.ip(), to.ip().to_canonical());
+        assert!(
+            unique.insert((observation.cookie, observation.remote, connection.event)),
+            "twice: {observation:?}"
+        );
+        match connection.event {
+            ConnectionEvent::Opened => assert!(connection.connect_ns > 0),
+            ConnectionEvent::Closed => {
+                let totals = connection.totals;
+                let bytes = if incoming { (0, 5) } else { (5, 0) };
+                assert_eq!((totals.bytes_sent, totals.bytes_received), bytes, "{observation:?}");
+                assert!(
+                    totals.packets_sent > 1 && totals.packets_received > 1 && totals.rtt_us > 0
+                );
+                assert!(connection.duration_ns > 0);
+            }
+            _ => {}
         }
     }
 }

@@ -1,0 +1,233 @@
+//! Flows: what every socket moved, to the byte, while it lives and when it closes.
+
+mod harness;
+
+use std::io::{Read, Write};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, UdpSocket};
+
+use harness::{Session, listen, pid};
+use model::{ConnectionEvent, Counters, Direction, Protocol};
+
+fn sum<'a>(flows: impl Iterator<Item = &'a model::Flow>) -> Counters {
+    flows.fold(Counters::default(), |sum, flow| Counters {
+        bytes_sent: sum.bytes_sent + flow.deltas.bytes_sent,
+        bytes_received: sum.bytes_received + flow.deltas.bytes_received,
+        packets_sent: sum.packets_sent + flow.deltas.packets_sent,
+        packets_received: sum.packets_received + flow.deltas.packets_received,
+        retransmits: sum.retransmits + flow.deltas.retransmits,
+        rtt_us: flow.deltas.rtt_us,
+    })
+}
+
+/// The flows of the end that is `direction`, summed.
+fn moved(session: &Session, port: u16, direction: Direction) -> Counters {
+    sum(session
+        .flows(port)
+        .filter(|(observation, _)| observation.direction == direction)
+        .map(|(_, flow)| flow))
+}
+
+#[test]
+fn a_long_lived_connection_reports_while_it_lives() {
+    let (listener, address) = listen(Ipv4Addr::LOCALHOST);
+    let port = address.port();
+    let mut session = Session::start();
+    let mut client = TcpStream::connect(address).unwrap();
+    let (mut server, _) = listener.accept().unwrap();
+    let mut buffer = vec![0; 100_000];
+    for turn in 1..=3 {
+        client.write_all(&buffer).unwrap();
+        server.read_exact(&mut buffer).unwrap();
+        server.write_all(b"ok").unwrap();
+        client.read_exact(&mut [0; 2]).unwrap();
+        session.until("the turn's bytes at both ends", |session| {
+            moved(session, port, Direction::Egress).bytes_sent == turn * 100_000
+                && moved(session, port, Direction::Ingress).bytes_received == turn * 100_000
+                && moved(session, port, Direction::Egress).bytes_received == turn * 2
+        });
+    }
+    assert_eq!(session.count(port, ConnectionEvent::Closed), 0);
+    client.write_all(b"bye").unwrap();
+    server.read_exact(&mut [0; 3]).unwrap();
+    drop(client);
+    drop(server);
+    session.until("both ends", |session| session.count(port, ConnectionEvent::Closed) >= 2);
+    for direction in [Direction::Egress, Direction::Ingress] {
+        let (_, closed) = session
+            .connections(port)
+            .find(|(observation, connection)| {
+                observation.direction == direction && connection.event == ConnectionEvent::Closed
+            })
+            .unwrap();
+        let moved = moved(&session, port, direction);
+        assert_eq!(moved, Counters { rtt_us: moved.rtt_us, ..closed.totals }, "{direction:?}");
+        assert!(moved.rtt_us > 0);
+    }
+    assert!(
+        session
+            .flows(port)
+            .all(|(observation, flow)| observation.process.pid == pid() && flow.interval_ns > 0)
+    );
+}
+
+/// Exchanges datagrams between two sockets of `ip` and checks both ends' flows.
+fn check_udp(ip: impl Into<IpAddr>, connected: bool) {
+    let ip = ip.into();
+    let mut session = Session::start();
+    let server = UdpSocket::bind((ip, 0)).unwrap();
+    let client = UdpSocket::bind((ip, 0)).unwrap();
+    let to = server.local_addr().unwrap();
+    let mut buffer = [0; 2000];
+    for _ in 0..100 {
+        if connected {
+            client.connect(to).unwrap();
+            client.send(&[0; 64]).unwrap();
+        } else {
+            client.send_to(&[0; 64], to).unwrap();
+        }
+        let (_, from) = server.recv_from(&mut buffer).unwrap();
+        server.send_to(&[0; 1000], from).unwrap();
+        assert_eq!(client.recv(&mut buffer).unwrap(), 1000);
+    }
+    let sent = Counters {
+        bytes_sent: 6400,
+        bytes_received: 100_000,
+        packets_sent: 100,
+        packets_received: 100,
+        ..Counters::default()
+    };
+    let answered = Counters { bytes_sent: 100_000, bytes_received: 6400, ..sent };
+    session.until("both ends", |session| {
+        moved(session, to.port(), Direction::Egress) == sent
+            && moved(session, to.port(), Direction::Ingress) == answered
+    });
+    let client = client.local_addr().unwrap();
+    for (observation, _) in session.flows(to.port()) {
+        let ends =
+            if observation.direction == Direction::Egress { (client, to) } else { (to, client) };
+        assert_eq!((observation.local, observation.remote), ends);
+        assert_eq!(
+            (observation.protocol, observation.process.pid),
+            (Protocol::UDP, pid()),
+            "{observation:?}"
+        );
+        assert!(
+            observation.process.cgroup_id > 0
+                && observation.process.netns > 0
+                && observation.cookie > 0
+        );
+    }
+}
+
+#[test]
+fn udp_connected() {
+    check_udp(Ipv4Addr::LOCALHOST, true);
+}
+
+#[test]
+fn udp_unconnected() {
+    check_udp(Ipv4Addr::LOCALHOST, false);
+}
+
+#[test]
+fn udp_v6() {
+    check_udp(Ipv6Addr::LOCALHOST, false);
+}
+
+#[test]
+fn udp_with_many_peers() {
+    let mut session = Session::start();
+    let server = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let to = server.local_addr().unwrap();
+    let clients: Vec<_> =
+        (0..20).map(|_| UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap()).collect();
+    let mut buffer = [0; 100];
+    for _ in 0..10 {
+        for client in &clients {
+            client.send_to(&[0; 10], to).unwrap();
+            let (_, from) = server.recv_from(&mut buffer).unwrap();
+            server.send_to(&[0; 20], from).unwrap();
+        }
+    }
+    let of_peer = |session: &Session, peer: SocketAddr| {
+        sum(session
+            .flows(to.port())
+            .filter(|(seen, _)| seen.local == to && seen.remote == peer)
+            .map(|(_, flow)| flow))
+    };
+    let each = Counters {
+        bytes_sent: 200,
+        bytes_received: 100,
+        packets_sent: 10,
+        packets_received: 10,
+        ..Counters::default()
+    };
+    session.until("every peer", |session| {
+        clients.iter().all(|client| of_peer(session, client.local_addr().unwrap()) == each)
+    });
+    assert!(session.flows(to.port()).all(|(observation, _)| observation.process.pid == pid()));
+}
+
+#[test]
+fn udp_sockets_shorter_than_an_interval() {
+    let mut session =
+        Session::with(|settings| settings.flow.interval = std::time::Duration::from_secs(3600));
+    let server = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let to = server.local_addr().unwrap();
+    for _ in 0..50 {
+        let client = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        client.send_to(&[0; 30], to).unwrap();
+        server.recv_from(&mut [0; 100]).unwrap();
+    }
+    session.until("every socket's end", |session| {
+        moved(session, to.port(), Direction::Egress).bytes_sent == 1500
+    });
+    for (observation, _) in session.flows(to.port()) {
+        assert_eq!(observation.process.pid, pid());
+        assert!(
+            observation.process.cgroup_id > 0 && observation.process.netns > 0,
+            "{observation:?}"
+        );
+    }
+}
+
+#[test]
+fn udp_sockets_older_than_the_agent() {
+    let server = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let client = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let to = server.local_addr().unwrap();
+    let mut session = Session::start();
+    client.send_to(&[0; 30], to).unwrap();
+    server.recv_from(&mut [0; 100]).unwrap();
+    session.until("both ends", |session| session.flows(to.port()).count() >= 2);
+    let named = session.report().programs.iter().any(|program| {
+        program.program == "flow_older" && program.state == model::status::ProgramState::Active
+    });
+    for (observation, flow) in session.flows(to.port()) {
+        assert_eq!(flow.deltas.bytes_sent + flow.deltas.bytes_received, 30);
+        assert_eq!(observation.process.pid, if named { pid() } else { 0 });
+    }
+}
+
+#[test]
+fn a_full_map_of_peers_is_counted() {
+    let mut session = Session::with(|settings| settings.flow.max_peers = 4);
+    let server = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let to = server.local_addr().unwrap();
+    for _ in 0..50 {
+        let client = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        client.send_to(&[0; 10], to).unwrap();
+        server.recv_from(&mut [0; 100]).unwrap();
+    }
+    let lost = |session: &Session| {
+        session
+            .losses()
+            .iter()
+            .find(|(name, _)| name == "flow/kernel/map_full")
+            .map_or(0, |&(_, count)| count)
+    };
+    assert!(lost(&session) > 0);
+    session.until("seen and lost to add up", |session| {
+        moved(session, to.port(), Direction::Ingress).packets_received + lost(session) >= 50
+    });
+}

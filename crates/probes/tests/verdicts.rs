@@ -1,0 +1,57 @@
+//! Every program has a verdict, and the essential ones are active.
+
+mod harness;
+
+use harness::Session;
+use model::status::ProgramState;
+
+/// What no supported kernel may lack.
+const ESSENTIAL: &[&str] = &[
+    "cgroup_created",
+    "cgroup_removed",
+    "tcp_set_state",
+    "tcp_destroy",
+    "tcp_older",
+    "flow_tcp",
+    "flow_egress",
+    "flow_ingress",
+    "flow_create",
+    "flow_release",
+    "flow_other",
+    "drop_packet",
+];
+
+/// Prints a line for each program, which the kernel matrix makes its table of.
+#[test]
+fn verdicts() {
+    let session = Session::start();
+    let report = session.report();
+    for program in &report.programs {
+        let state = format!("{:?}", program.state).to_lowercase();
+        println!("verdict {} {} {state} {}", program.probe, program.program, program.reason);
+    }
+    for name in ESSENTIAL {
+        let program = report.programs.iter().find(|program| program.program == *name);
+        let program = program.unwrap_or_else(|| panic!("{name} has no verdict"));
+        assert_eq!(program.state, ProgramState::Active, "{program:?}");
+    }
+    for program in report.programs.iter().filter(|program| program.state != ProgramState::Active) {
+        assert!(!program.reason.is_empty(), "{program:?}");
+    }
+}
+
+#[test]
+fn a_disabled_probe_says_so() {
+    let session = Session::with(|settings| {
+        settings.tcp.enabled = false;
+        settings.drop.enabled = false;
+    });
+    let report = session.report();
+    let state = |name: &str| {
+        report.programs.iter().find(|program| program.program == name).map(|program| program.state)
+    };
+    assert_eq!(state("tcp_set_state"), Some(ProgramState::Disabled));
+    assert_eq!(state("drop_packet"), Some(ProgramState::Disabled));
+    assert_eq!(state("flow_tcp"), Some(ProgramState::Degraded));
+    assert_eq!(state("flow_egress"), Some(ProgramState::Active));
+}
