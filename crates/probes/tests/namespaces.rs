@@ -1,5 +1,7 @@
 //! Connections between two network namespaces, over a veth pair.
 
+#![allow(clippy::unwrap_used)] // A failure here is a failed test.
+
 mod harness;
 
 use std::io::{Read, Write};
