@@ -1,5 +1,7 @@
 //! Connections: each exactly once, with its process, whatever becomes of it.
 
+#![allow(clippy::unwrap_used)] // A failure here is a failed test.
+
 mod harness;
 
 use std::io::{Read, Write};
