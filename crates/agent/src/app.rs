@@ -26,6 +26,7 @@ pub struct App {
     supervisor: Supervisor,
     stop: DropGuard,
     runtime: Background,
+    shared: Arc<Shared>,
     /// Held while the agent lives.
     _socket: LocalSocket,
 }
@@ -103,7 +104,7 @@ impl App {
         let worker = Worker::new(directory, shared.clone());
         let asked = feed.clone();
         let report = move || lock(&asked).as_deref().map(Feed::report).unwrap_or_default();
-        let sources = Arc::new(Sources::new(config.clone(), shared, Box::new(report)));
+        let sources = Arc::new(Sources::new(config.clone(), shared.clone(), Box::new(report)));
 
         supervise_pipeline(&mut supervisor, worker, batches, changes)?;
         supervise_feed(&mut supervisor, feed)?;
@@ -118,12 +119,17 @@ impl App {
             }
         });
         tracing::info!(node = %config.node, ?address, socket = %config.socket.display(), "agent started");
-        Ok(Self { config, address, supervisor, stop, runtime, _socket: socket })
+        Ok(Self { config, address, supervisor, stop, runtime, shared, _socket: socket })
     }
 
     /// The TCP address that is served: the port is the real one also where 0 was configured.
     pub fn address(&self) -> Option<SocketAddr> {
         self.address
+    }
+
+    /// What the pipeline has done so far.
+    pub fn shared(&self) -> &Arc<Shared> {
+        &self.shared
     }
 
     pub fn config(&self) -> &Config {

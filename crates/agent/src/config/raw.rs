@@ -50,7 +50,7 @@ section!(Metrics {
     pod_labels: bool = false,
 });
 section!(Records { buffer: u64 = 8_192_u32, backlog: u64 = 65_536_u32, max_readers: u64 = 16_u32 });
-section!(Pipeline { queue: u64 = 64_u32, max_connections: u64 = 262_144_u32 });
+section!(Pipeline { queue: u64 = 32_u32, max_connections: u64 = 262_144_u32 });
 
 impl Raw {
     pub(super) fn parse(text: &str) -> Result<Self, Error> {

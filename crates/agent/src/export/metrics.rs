@@ -103,8 +103,7 @@ impl View {
         )?;
         out.histogram(
             Metric::Rtt.name(),
-            "The kernel's smoothed round-trip time: one sample for each connection and interval in which it moved \
-             anything. Source opened the connection.",
+            "The kernel's smoothed round-trip time: one sample for each report of a connection's counters. Source opened the connection.",
             self.traffic(|values| values.rtt.as_deref()),
         )?;
         out.counter(

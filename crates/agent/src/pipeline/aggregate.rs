@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 use std::time::{Duration, Instant};
 
-use model::{Connection, ConnectionEvent, Drop, Flow, Record, Subject};
+use model::{Connection, ConnectionEvent, Direction, Drop, Flow, Protocol, Record, Subject};
 
 use super::histogram::Histogram;
 use super::labels::{End, Ends};
@@ -189,32 +189,49 @@ impl Aggregate {
     }
 
     /// Bytes flow from source to destination: what the local end sent and what it received are series of their own,
-    /// the ends swapped.
+    /// the ends swapped. The round trip belongs to the one whose source opened the connection.
     fn flow(&mut self, record: &Record, flow: &Flow, ends: Ends<'_>, now: Instant) {
-        let tcp = record.protocol == model::Protocol::TCP;
+        let tcp = record.protocol == Protocol::TCP;
         let deltas = &flow.deltas;
-        let (sent, received) = match record.direction {
-            model::Direction::Egress => (ends, ends.reversed()),
-            model::Direction::Ingress => (ends.reversed(), ends),
+        let rtt_ns = if tcp { u64::from(deltas.rtt_us) * 1000 } else { 0 };
+        let (sent, received, sent_rtt_ns, received_rtt_ns) = match record.direction {
+            Direction::Egress => (ends, ends.reversed(), rtt_ns, 0),
+            Direction::Ingress => (ends.reversed(), ends, 0, rtt_ns),
         };
-        let Self { traffic, overflow, .. } = self;
-        if deltas.bytes_sent + deltas.packets_sent + u64::from(deltas.retransmits) > 0 {
-            let (_, series, full) = traffic.entry(&sent, now);
-            series.add_moved(deltas.bytes_sent, deltas.packets_sent);
+        let out = Moved { bytes: deltas.bytes_sent, packets: deltas.packets_sent };
+        let back = Moved { bytes: deltas.bytes_received, packets: deltas.packets_received };
+        let retransmits = tcp.then_some(u64::from(deltas.retransmits));
+        self.one_way(&sent, out, retransmits, sent_rtt_ns, now);
+        self.one_way(&received, back, None, received_rtt_ns, now);
+    }
+
+    /// Nothing that is unknown or did not happen makes a series.
+    fn one_way(
+        &mut self,
+        ends: &Ends<'_>,
+        moved: Moved,
+        retransmits: Option<u64>,
+        rtt_ns: u64,
+        now: Instant,
+    ) {
+        let moves = moved != Moved::default() || retransmits.is_some_and(|count| count > 0);
+        if !moves && rtt_ns == 0 {
+            return;
+        }
+        let (_, series, full) = self.traffic.entry(ends, now);
+        let overflow = &mut self.overflow;
+        if moves {
+            let sum = series.moved.get_or_insert_default();
+            sum.bytes += moved.bytes;
+            sum.packets += moved.packets;
             count(overflow, full, &[Metric::FlowBytes, Metric::FlowPackets]);
-            if tcp {
-                *series.retransmits.get_or_insert_default() += u64::from(deltas.retransmits);
+            if let Some(retransmits) = retransmits {
+                *series.retransmits.get_or_insert_default() += retransmits;
                 count(overflow, full, &[Metric::Retransmits]);
             }
         }
-        if deltas.bytes_received + deltas.packets_received > 0 {
-            let (_, series, full) = traffic.entry(&received, now);
-            series.add_moved(deltas.bytes_received, deltas.packets_received);
-            count(overflow, full, &[Metric::FlowBytes, Metric::FlowPackets]);
-        }
-        if tcp && deltas.rtt_us > 0 {
-            let (_, series, full) = traffic.entry(&ends, now);
-            series.rtt.get_or_insert_default().observe(u64::from(deltas.rtt_us) * 1000);
+        if rtt_ns > 0 {
+            series.rtt.get_or_insert_default().observe(rtt_ns);
             count(overflow, full, &[Metric::Rtt]);
         }
     }
@@ -254,12 +271,6 @@ impl Aggregate {
 }
 
 impl Traffic {
-    fn add_moved(&mut self, bytes: u64, packets: u64) {
-        let moved = self.moved.get_or_insert_default();
-        moved.bytes += bytes;
-        moved.packets += packets;
-    }
-
     fn has(&self, metric: Metric) -> bool {
         match metric {
             Metric::Connections => self.established + self.failed > 0,

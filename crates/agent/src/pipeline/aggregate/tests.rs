@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use model::{Counters, Direction, Endpoint, Identity, Process, Protocol, Timestamp, Workload};
+use model::{Counters, Endpoint, Identity, Process, Timestamp, Workload};
 
 use super::*;
 use crate::pipeline::OVERFLOW;

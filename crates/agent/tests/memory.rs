@@ -1,0 +1,102 @@
+//! What the agent's own memory is with many live connections. A process of its own: nothing else counts.
+
+use std::net::SocketAddr;
+use std::sync::mpsc::{SyncSender, channel};
+
+use agent::{App, Config, Feed};
+use model::{
+    Connection, ConnectionEvent, Counters, Direction, Flow, Observation, Process, Protocol,
+    Subject, Timestamp,
+};
+use probes::{Batch, Report};
+
+const CONNECTIONS: u32 = 50_000;
+const INTERVALS: u64 = 5;
+/// The budget of the whole agent is 40 MB; the probes' rings and libraries need their part.
+const BUDGET_BYTES: u64 = 28 << 20;
+
+/// Plays the probes on a thread of its own, and ends when it has told everything.
+struct Player(Option<std::thread::JoinHandle<()>>);
+
+impl Feed for Player {
+    fn report(&self) -> Report {
+        Report::default()
+    }
+}
+
+impl Drop for Player {
+    fn drop(&mut self) {
+        let _ = self.0.take().map(std::thread::JoinHandle::join);
+    }
+}
+
+fn observation(connection: u32, subject: Subject) -> Observation {
+    let [_, a, b, c] = connection.to_be_bytes();
+    Observation {
+        time: Timestamp::now(),
+        process: Process::default(),
+        protocol: Protocol::TCP,
+        direction: Direction::Ingress,
+        local: "127.0.0.1:80".parse().unwrap(),
+        remote: SocketAddr::from(([203, a, b, c], 40_000)),
+        cookie: u64::from(connection) + 1,
+        subject,
+    }
+}
+
+fn play(batches: &SyncSender<Batch>) {
+    let opened = |connection| {
+        let totals = Counters::default();
+        let event = ConnectionEvent::Accepted;
+        observation(
+            connection,
+            Subject::Connection(Connection {
+                event,
+                errno: 0,
+                connect_ns: 0,
+                duration_ns: 0,
+                totals,
+            }),
+        )
+    };
+    let flow = |connection| {
+        let deltas =
+            Counters { bytes_sent: 100, packets_sent: 1, rtt_us: 90, ..Counters::default() };
+        observation(connection, Subject::Flow(Flow { deltas, interval_ns: 5_000_000_000 }))
+    };
+    let send = |all: &dyn Fn(u32) -> Observation| {
+        for from in (0..CONNECTIONS).step_by(1000) {
+            batches.send(Batch::Observations((from..from + 1000).map(all).collect())).unwrap();
+        }
+    };
+    send(&opened);
+    (0..INTERVALS).for_each(|_| send(&flow));
+}
+
+#[test]
+fn fifty_thousand_live_connections_fit_the_budget() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut config = Config::parse(
+        "[agent]\nmode = \"standalone\"\nlisten = \"off\"\ndrain = \"60s\"",
+        Some("n"),
+    )
+    .unwrap();
+    config.socket = directory.path().join("agent.sock");
+    let (_changes, feed) = channel();
+    let app = App::start_with(config, feed, |batches| {
+        Ok(Box::new(Player(Some(std::thread::spawn(move || play(&batches))))))
+    })
+    .unwrap();
+    let shared = app.shared().clone();
+    app.shutdown().unwrap();
+    let total = shared.total.load(std::sync::atomic::Ordering::Relaxed);
+    assert_eq!(total, u64::from(CONNECTIONS) * (1 + INTERVALS));
+    let active: u64 =
+        shared.aggregate().snapshot().traffic.iter().filter_map(|it| it.values.active).sum();
+    assert_eq!(active, u64::from(CONNECTIONS));
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    let peak = peak.trim().strip_suffix(" kB").unwrap().parse::<u64>().unwrap() * 1024;
+    println!("peak resident memory: {:.1} MiB", peak as f64 / f64::from(1 << 20));
+    assert!(peak < BUDGET_BYTES, "{peak} bytes");
+}
