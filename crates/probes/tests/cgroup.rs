@@ -1,5 +1,7 @@
 //! Cgroups: made and removed.
 
+#![allow(clippy::unwrap_used)] // A failure here is a failed test.
+
 mod harness;
 
 use std::os::unix::fs::MetadataExt;

@@ -1,5 +1,7 @@
 //! Packets that the kernel drops, with its reason.
 
+#![allow(clippy::unwrap_used)] // A failure here is a failed test.
+
 mod harness;
 
 use std::net::{Ipv4Addr, UdpSocket};

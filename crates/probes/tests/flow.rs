@@ -1,5 +1,7 @@
 //! Flows: what every socket moved, to the byte, while it lives and when it closes.
 
+#![allow(clippy::unwrap_used)] // A failure here is a failed test.
+
 mod harness;
 
 use std::io::{Read, Write};

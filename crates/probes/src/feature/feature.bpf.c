@@ -22,9 +22,10 @@ struct {
 SEC("iter/task_file")
 int feature_sock_from_file(struct bpf_iter__task_file *ctx)
 {
-	if (!ctx->file)
+	struct file *file = ctx->file;
+	if (!file)
 		return 0;
-	struct socket *socket = bpf_sock_from_file(ctx->file);
+	struct socket *socket = bpf_sock_from_file(file);
 	struct sock *sk = socket ? socket->sk : 0;
 	if (sk)
 		bpf_sk_storage_get(&storage, sk, 0, 0);
