@@ -1,11 +1,11 @@
 //! `amphipod agent`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::mpsc;
 
-use ::agent::config::Mode;
+use ::agent::config::{Error, Mode};
 use ::agent::{App, Config};
-use anyhow::Context;
+use anyhow::{Context, anyhow};
 use model::Change;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -51,7 +51,7 @@ pub fn run(args: Args) -> anyhow::Result<()> {
 }
 
 fn configure(args: Args) -> anyhow::Result<Config> {
-    let mut config = Config::load(args.config.as_deref())?;
+    let mut config = load(args.config.as_deref())?;
     if let Some(listen) = args.listen {
         config.listen = checked("listen", &listen)?.listen;
     }
@@ -67,11 +67,21 @@ fn configure(args: Args) -> anyhow::Result<Config> {
     Ok(config)
 }
 
+/// The error names the file, whatever is wrong with it.
+fn load(path: Option<&Path>) -> anyhow::Result<Config> {
+    Config::load(path).map_err(|error| match (path, &error) {
+        (Some(path), Error::Syntax(_) | Error::Unknown { .. } | Error::Value { .. }) => {
+            anyhow!("{}: {error}", path.display())
+        }
+        _ => error.into(),
+    })
+}
+
 /// A flag's value has the same rules as the key of the same name in the file.
 fn checked(key: &str, value: &str) -> Result<Config, Usage> {
     let quoted = serde_json::Value::from(value);
     Config::parse(&format!("[agent]\n{key} = {quoted}\n"), None).map_err(|error| match error {
-        ::agent::config::Error::Value { value, expected, .. } => {
+        Error::Value { value, expected, .. } => {
             Usage(format!("--{key} {value}: expected {expected}"))
         }
         other => Usage(format!("--{key}: {other}")),
@@ -79,7 +89,7 @@ fn checked(key: &str, value: &str) -> Result<Config, Usage> {
 }
 
 /// Cancels `cancel` on SIGINT, SIGTERM and SIGHUP. The thread lives as long as the process.
-fn stop_on_signal(cancel: CancellationToken) -> anyhow::Result<()> {
+pub fn stop_on_signal(cancel: CancellationToken) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_io()
         .build()
@@ -133,6 +143,17 @@ mod tests {
         .unwrap();
         assert_eq!((&*config.node, config.mode), ("from-flag", Mode::Standalone));
         assert_eq!((config.listen, config.socket), (None, PathBuf::from("/tmp/x.sock")));
+    }
+
+    #[test]
+    fn a_wrong_file_is_named() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), "[agent]\nlistenn = \"off\"\n").unwrap();
+        let expected = format!(
+            "{}: configuration: unknown key `agent.listenn`; did you mean `agent.listen`?",
+            file.path().display()
+        );
+        check_error(Args { config: Some(file.path().into()), ..args() }, false, &expected);
     }
 
     #[track_caller]

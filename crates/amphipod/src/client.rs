@@ -148,7 +148,10 @@ pub enum Item {
 
 impl Item {
     pub fn parse(text: &str) -> anyhow::Result<Self> {
-        if let Ok(Lost { lost }) = serde_json::from_str(text) {
+        // No record is so short, and few lines are no records.
+        if text.len() < 64
+            && let Ok(Lost { lost }) = serde_json::from_str(text)
+        {
             return Ok(Self::Lost(lost));
         }
         let line = serde_json::from_str(text).with_context(|| {

@@ -3,6 +3,7 @@
 mod agent;
 mod client;
 mod completions;
+mod demo;
 mod failure;
 mod filters;
 mod log;
@@ -10,6 +11,7 @@ mod man;
 mod observe;
 mod output;
 mod paint;
+mod shop;
 mod status;
 mod top;
 mod units;
@@ -34,6 +36,8 @@ struct Cli {
 enum Command {
     /// Watch this node and serve what is seen
     Agent(agent::Args),
+    /// Run a small shop of real processes on this host, and watch it
+    Demo(demo::Args),
     /// Show records: connections, flows, drops
     Observe(observe::Args),
     /// Show the busiest pairs and the failures, live
@@ -47,6 +51,9 @@ enum Command {
     /// Print or write the man pages
     #[command(hide = true)]
     Man(man::Args),
+    /// Run one program of the demo's shop
+    #[command(hide = true)]
+    Shop(shop::Args),
 }
 
 fn main() -> ExitCode {
@@ -65,12 +72,14 @@ fn run(cli: Cli) -> anyhow::Result<()> {
     log::init(&cli.log, if daemon { "info" } else { "warn" })?;
     match cli.command {
         Command::Agent(args) => agent::run(args),
+        Command::Demo(args) => demo::run(args),
         Command::Observe(args) => observe::run(args),
         Command::Top(args) => top::run(args),
         Command::Status(args) => status::run(args),
         Command::Version(args) => version::run(args),
         Command::Completions(args) => completions::run(args),
         Command::Man(args) => man::run(args),
+        Command::Shop(args) => shop::run(args),
     }
 }
 

@@ -20,17 +20,11 @@ impl<T: Copy + Default + AddAssign> Slots<T> {
         self.sums[now as usize % SLOTS] += value;
     }
 
-    /// The sum of the window that ends with the part `now`.
+    /// The sum of the window that ends with the part `now`, which must not be older than the newest.
     pub fn sum(&self, now: u64) -> T {
         let mut sum = T::default();
-        for age in 0..SLOTS as u64 {
-            // Older than the newest by so much; parts after the newest are empty.
-            match now.checked_sub(age) {
-                Some(part) if part <= self.newest && part + SLOTS as u64 > self.newest => {
-                    sum += self.sums[part as usize % SLOTS];
-                }
-                _ => {}
-            }
+        for part in now.saturating_sub(SLOTS as u64 - 1)..=now.min(self.newest) {
+            sum += self.sums[part as usize % SLOTS];
         }
         sum
     }

@@ -1,0 +1,78 @@
+//! What a newcomer can do with a running demo.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::Path;
+
+use sim::Cluster;
+
+pub fn text(cluster: &Cluster, address: SocketAddr, socket: &Path) -> String {
+    let pods = cluster.pods();
+    let mut namespaces: BTreeMap<&str, usize> = BTreeMap::new();
+    for pod in &pods {
+        *namespaces.entry(&pod.namespace).or_default() += 1;
+    }
+    let namespaces: Vec<String> =
+        namespaces.iter().map(|(name, count)| format!("{name} {count}")).collect();
+    let place = cluster.node().instance().place();
+    let mut text = format!(
+        "{} pods run on this host ({}), each in its own network namespace and cgroup.\n\
+         Pods come and go, one crashes, one asks at a closed port, one calls {} outside.\n\n\
+         In another terminal, as root:\n",
+        pods.len(),
+        namespaces.join(", "),
+        sim::OUTSIDE_V4,
+    );
+    let frontend = cluster.frontend();
+    let commands = commands(&program(), socket, address, frontend, place);
+    let width = commands.iter().map(|(command, _)| command.len()).max().unwrap_or_default();
+    for (command, purpose) in commands {
+        text.push_str(&format!("  {command:width$}   {purpose}\n"));
+    }
+    text.push_str("\nCtrl-C ends the demo and removes whatever it made.\n");
+    text
+}
+
+fn commands(
+    program: &str,
+    socket: &Path,
+    address: SocketAddr,
+    frontend: SocketAddr,
+    place: u16,
+) -> Vec<(String, &'static str)> {
+    let socket = match socket {
+        usual if usual == Path::new(::agent::Config::SOCKET) => String::new(),
+        other => format!(" --socket {}", other.display()),
+    };
+    vec![
+        (format!("{program} observe{socket} -f"), "every connection and flow, live"),
+        (format!("{program} observe{socket} -f --verdict failed"), "what goes wrong"),
+        (format!("{program} observe{socket} -f --to-service redis"), "who uses the cache"),
+        (format!("{program} top{socket}"), "the busiest pairs"),
+        (format!("{program} status{socket}"), "the probes, and what they cost"),
+        (format!("curl -s http://{address}/metrics | grep amphipod_"), "the same for Prometheus"),
+        (format!("curl http://{frontend}/"), "a visit to the shop, to see yourself as a client"),
+        (format!("ls /run/netns | grep amph-{place}-"), "the pods, for ip netns exec"),
+    ]
+}
+
+/// As it was called, so that what is printed can be pasted.
+fn program() -> String {
+    std::env::args().next().unwrap_or_else(|| "amphipod".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn commands_name_the_socket_only_where_it_is_not_the_usual_one() {
+        let check = |socket: &str, expected: &str| {
+            let web = SocketAddr::from(([127, 0, 0, 1], 7171));
+            let commands = commands("amphipod", Path::new(socket), web, web, 3);
+            assert_eq!(commands[3].0, expected);
+        };
+        check("/run/amphipod/agent.sock", "amphipod top");
+        check("/run/amphipod/demo-3.sock", "amphipod top --socket /run/amphipod/demo-3.sock");
+    }
+}
