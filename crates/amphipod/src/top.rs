@@ -12,7 +12,7 @@ use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
-use model::Filter;
+use model::{Filter, Timestamp};
 
 use crate::client::{self, Client, Item, Records};
 use crate::failure::Usage;
@@ -22,6 +22,9 @@ use party::Group;
 use snapshot::{Snapshot, Sort};
 use state::State;
 use window::Window;
+
+/// Older records, from which the window learns which addresses are this node's.
+const HISTORY: &str = "2000";
 
 #[derive(clap::Args)]
 #[command(after_help = "\
@@ -64,16 +67,16 @@ pub fn run(args: Args) -> anyhow::Result<()> {
 }
 
 async fn top(args: Args) -> anyhow::Result<()> {
-    let query = args.filters.pairs().chain([("follow", "1"), ("last", "0")]);
+    let query = args.filters.pairs().chain([("follow", "1"), ("last", HISTORY)]);
     let records = Client::new(args.client).records(query).await?;
     let span = Duration::from_secs(args.interval);
-    let window = Window::new(span, Instant::now());
+    let intake = Intake::new(span);
     if !args.once && args.output.is_none() && std::io::stdout().is_terminal() {
         let state = State { sort: args.sort, group: args.group, ..State::default() };
-        return live::run(records, window, state).await;
+        return live::run(records, intake, state).await;
     }
-    let window = watch(records, window, span).await?;
-    let snapshot = Snapshot::new(&window, Instant::now(), args.group, args.sort, "");
+    let intake = watch(records, intake, span).await?;
+    let snapshot = Snapshot::new(&intake.window, Instant::now(), args.group, args.sort, "");
     match args.output {
         Some(Format::Json) => output::print_json(&snapshot),
         _ => output::print(&snapshot.text()),
@@ -81,23 +84,38 @@ async fn top(args: Args) -> anyhow::Result<()> {
 }
 
 /// Takes in records for as long as `span`.
-async fn watch(mut records: Records, mut window: Window, span: Duration) -> anyhow::Result<Window> {
+async fn watch(mut records: Records, mut intake: Intake, span: Duration) -> anyhow::Result<Intake> {
     let collect = async {
         while let Some(line) = records.next().await? {
-            take(&mut window, &line)?;
+            intake.take(&line)?;
         }
         bail!("the agent ended the stream: it is stopping; start again when it runs")
     };
     match tokio::time::timeout(span, collect).await {
         Ok(ended) => ended,
-        Err(_) => Ok(window),
+        Err(_) => Ok(intake),
     }
 }
 
-fn take(window: &mut Window, line: &str) -> anyhow::Result<()> {
-    match Item::parse(line)? {
-        Item::Record(line) => window.add(&line, Instant::now()),
-        Item::Lost(lost) => window.lose(lost),
+/// What becomes of the lines of the stream.
+struct Intake {
+    window: Window,
+    /// Records before this are history.
+    start: String,
+}
+
+impl Intake {
+    fn new(span: Duration) -> Self {
+        Self { window: Window::new(span, Instant::now()), start: Timestamp::now().to_string() }
     }
-    Ok(())
+
+    fn take(&mut self, line: &str) -> anyhow::Result<()> {
+        match Item::parse(line)? {
+            // Times have a fixed width, so that text compares like time.
+            Item::Record(line) if line.time < self.start => self.window.learn(&line),
+            Item::Record(line) => self.window.add(&line, Instant::now()),
+            Item::Lost(lost) => self.window.lose(lost),
+        }
+        Ok(())
+    }
 }

@@ -206,7 +206,7 @@ fn a_failed_program_makes_status_fail() {
 #[test]
 fn top_prints_one_snapshot_without_a_terminal() {
     let (_dir, socket, server) = stream(
-        "{\"kind\":\"flow\",\"direction\":\"egress\",\"source\":{\"pod\":\"a\"},\"destination\":{\"pod\":\"b\"},\
+        "{\"time\":\"9999-01-01T00:00:00.000000000Z\",\"kind\":\"flow\",\"direction\":\"egress\",\"source\":{\"pod\":\"a\"},\"destination\":{\"pod\":\"b\"},\
          \"bytes_sent\":2000,\"bytes_received\":0}\n",
     );
     let (code, out, error) =
@@ -215,5 +215,5 @@ fn top_prints_one_snapshot_without_a_terminal() {
     let pair = &serde_json::from_str::<serde_json::Value>(&out).unwrap()["pairs"][0];
     assert_eq!((pair["source"].as_str(), pair["destination"].as_str()), (Some("a"), Some("b")));
     assert_eq!(pair["bytes_per_second"], 2000.0);
-    assert_eq!(server.join().unwrap(), "GET /api/v1/records?follow=1&last=0 HTTP/1.1");
+    assert_eq!(server.join().unwrap(), "GET /api/v1/records?follow=1&last=2000 HTTP/1.1");
 }

@@ -9,10 +9,10 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::time::MissedTickBehavior;
 
+use super::Intake;
 use super::screen;
 use super::snapshot::Snapshot;
 use super::state::{After, State};
-use super::{take, window::Window};
 use crate::client::Records;
 
 const REDRAW: Duration = Duration::from_secs(1);
@@ -42,7 +42,7 @@ impl Drop for Screen {
     }
 }
 
-pub async fn run(mut records: Records, mut window: Window, mut state: State) -> anyhow::Result<()> {
+pub async fn run(mut records: Records, mut intake: Intake, mut state: State) -> anyhow::Result<()> {
     let mut interrupt = signal(SignalKind::interrupt()).context("SIGINT")?;
     let mut terminate = signal(SignalKind::terminate()).context("SIGTERM")?;
     let mut hangup = signal(SignalKind::hangup()).context("SIGHUP")?;
@@ -72,11 +72,11 @@ pub async fn run(mut records: Records, mut window: Window, mut state: State) -> 
                 let Some(line) = line? else {
                     bail!("the agent ended the stream: it is stopping; start again when it runs");
                 };
-                take(&mut window, &line)?;
+                intake.take(&line)?;
                 // Each look at the clock and at the channels costs more than a record.
                 for _ in 0..TURN {
                     match records.buffered() {
-                        Some(line) => take(&mut window, &line)?,
+                        Some(line) => intake.take(&line)?,
                         None => break,
                     }
                 }
@@ -85,9 +85,10 @@ pub async fn run(mut records: Records, mut window: Window, mut state: State) -> 
         };
         if refresh {
             let now = Instant::now();
-            window.slide(now);
+            intake.window.slide(now);
             if !state.paused {
-                snapshot = Snapshot::new(&window, now, state.group, state.sort, &state.search);
+                snapshot =
+                    Snapshot::new(&intake.window, now, state.group, state.sort, &state.search);
             }
             screen.draw(&snapshot, &state)?;
         }

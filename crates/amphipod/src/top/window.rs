@@ -119,16 +119,7 @@ impl Window {
             Some(Way::Ingress) => !line.source.ip.is_some_and(|ip| self.is_local(ip)),
             _ => true,
         };
-        if let Some(ip) = match line.direction {
-            Some(Way::Egress) => line.source.ip,
-            Some(Way::Ingress) => line.destination.ip,
-            None => None,
-        } {
-            if self.local.len() >= MAX_LOCAL {
-                self.local.clear();
-            }
-            self.local.insert(ip.to_canonical());
-        }
+        self.learn(line);
         let mut counts = Counts::default();
         match (line.kind, line.event) {
             (Kind::Flow, _) => {
@@ -147,6 +138,22 @@ impl Window {
             (Kind::Drop, _) => counts.drops = line.packets.unwrap_or(1),
         }
         counts
+    }
+
+    /// Which addresses are this node's: also from records older than the window.
+    pub fn learn(&mut self, line: &Line) {
+        let local = match line.direction {
+            Some(Way::Egress) => line.source.ip,
+            Some(Way::Ingress) => line.destination.ip,
+            None => None,
+        };
+        if let Some(ip) = local {
+            // Pods that have gone leave their addresses behind; the live ones are soon back.
+            if self.local.len() >= MAX_LOCAL {
+                self.local.clear();
+            }
+            self.local.insert(ip.to_canonical());
+        }
     }
 
     fn is_local(&self, ip: IpAddr) -> bool {

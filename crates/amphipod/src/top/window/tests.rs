@@ -107,6 +107,11 @@ fn a_source_elsewhere_counts_at_the_destination() {
             rtt_samples: 1,
         },
     );
+    // Unless older records have told that it is here, too.
+    let (mut window, _) = filled(&[]);
+    let cart = pod("cart-9", "10.9.0.1");
+    window.learn(&step(Event::Opened, Way::Egress, cart, pod("pay-1", "10.0.0.3")));
+    assert_eq!(window.count(&lines[0]), Counts::default());
     // Loopback is here even before its source has spoken.
     let loopback = End { ip: Some([127, 0, 0, 1].into()), ..End::default() };
     check(&[step(Event::Accepted, Way::Ingress, loopback.clone(), loopback)], Counts::default());
