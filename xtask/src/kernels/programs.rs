@@ -91,6 +91,8 @@ pub fn pack(
     files.file("skip", skip.as_bytes());
     if kernel.is_native() {
         files.file("bin/busybox", &read(&busybox()?)?);
+        // Busybox's own knows no veth pairs.
+        add_with_libraries(&mut files, "ip")?;
         for (name, path) in tests {
             files.file(&format!("tests/{name}"), &read(path)?);
         }
@@ -115,6 +117,24 @@ fn busybox() -> Result<PathBuf> {
         }
     }
     bail!("no static busybox; Debian, Ubuntu: apt-get install busybox-static")
+}
+
+/// Adds one of this machine's commands, and the libraries that it is linked to, each where it is here.
+fn add_with_libraries(files: &mut Initramfs, name: &str) -> Result<()> {
+    let folders = ["/usr/sbin", "/usr/bin", "/sbin", "/bin"];
+    let found =
+        folders.iter().map(|folder| Path::new(folder).join(name)).find(|path| path.exists());
+    let path = found.with_context(|| format!("no command {name}"))?;
+    files.file(&format!("usr/sbin/{name}"), &read(&path)?);
+    if is_static(&path)? {
+        return Ok(());
+    }
+    // `libm.so.6 => /lib/x86_64-linux-gnu/libm.so.6 (0x7f...)`, and the loader without an arrow.
+    let libraries = process::output(Command::new("ldd").arg(&path))?;
+    for library in libraries.split_whitespace().filter(|word| word.starts_with('/')) {
+        files.file(library.trim_start_matches('/'), &read(Path::new(library))?);
+    }
+    Ok(())
 }
 
 /// Adds the programs and libraries of unpacked packages: busybox, bpftool and what they need.
