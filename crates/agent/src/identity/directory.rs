@@ -231,7 +231,7 @@ impl Directory {
                     return Outcome::Wait { key, deadline };
                 }
                 if haste == Haste::No {
-                    self.names.despair_of(&key);
+                    self.names.despair_of(key);
                 }
                 ends.vain = true;
                 ends.remote = known;

@@ -27,9 +27,7 @@ impl Host {
 
     /// All addresses of the host's network but loopback; `None` if they cannot be read.
     pub fn addresses(&self) -> Option<HashSet<IpAddr>> {
-        if self.netns.is_none() {
-            return None;
-        }
+        self.netns?;
         let read = |name| fs::read_to_string(self.proc_root.join("1/net").join(name)).ok();
         let mut addresses: HashSet<IpAddr> =
             local_v4(&read("fib_trie")?).map(IpAddr::from).collect();

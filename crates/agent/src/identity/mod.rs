@@ -23,6 +23,7 @@ mod cgroups;
 mod clock;
 mod counters;
 mod directory;
+mod feed;
 mod hierarchy;
 mod host;
 mod local;

@@ -8,8 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use model::{
-    Change, Connection, ConnectionEvent, Flow, Identity, Observation, Pod, Service, Subject,
-    Timestamp,
+    Connection, ConnectionEvent, Flow, Identity, Observation, Service, Subject, Timestamp,
 };
 use tracing::{debug, info, warn};
 
@@ -42,8 +41,8 @@ pub struct Names {
     pub(super) namespaces: Namespaces,
     pub(super) processes: Processes,
     pub(super) process_names: standalone::Processes,
-    services: HashMap<Arc<str>, Service>,
-    services_evicted: u64,
+    pub(super) services: HashMap<Arc<str>, Service>,
+    pub(super) services_evicted: u64,
     host: Host,
     cgroup_root: Option<PathBuf>,
     /// Containers may be in cgroup v1 hierarchies only.
@@ -219,91 +218,6 @@ impl Names {
         })
     }
 
-    pub fn change(&mut self, change: Change) {
-        match change {
-            Change::Pod(pod) => self.pod(pod),
-            Change::PodGone { uid } => {
-                if let Some(entry) = self.pods.end(&uid, self.at) {
-                    let (ips, who) = (entry.pod.ips.clone(), holder(&entry.pod));
-                    self.release(&ips, &who);
-                    self.namespaces.forget(&uid);
-                }
-            }
-            Change::Service(service) => self.service(service),
-            Change::ServiceGone { namespace, name } => {
-                let key: Arc<str> = format!("{namespace}/{name}").into();
-                if let Some(service) = self.services.remove(&key) {
-                    self.release(&service.ips, &Who::Service(key));
-                }
-            }
-            Change::Synced => {
-                self.synced = true;
-                self.all_addresses = true;
-            }
-        }
-    }
-
-    fn pod(&mut self, mut pod: Pod) {
-        canonical(&mut pod.ips);
-        let (uid, ips, who, host_network) =
-            (pod.uid.clone(), pod.ips.clone(), holder(&pod), pod.host_network);
-        let node = standalone::host(&pod.node);
-        let (before, _) = self.pods.insert(pod);
-        let mut held = Vec::new();
-        if let Some(before) = before {
-            let was = holder(&before);
-            let (kept, left): (Vec<IpAddr>, Vec<IpAddr>) =
-                before.ips.into_iter().partition(|ip| was == who && ips.contains(ip));
-            self.release(&left, &was);
-            held = kept;
-        }
-        let Some(entry) = self.pods.get(&uid) else {
-            self.release(&held, &who);
-            return;
-        };
-        let identity = if host_network { node } else { entry.identity.clone() };
-        let local = entry.local;
-        for ip in ips {
-            // A node's address is held once for each of its pods: not again for a pod that has it.
-            if !(host_network && held.contains(&ip)) {
-                self.claim(ip, &who, &identity, local);
-            }
-        }
-        self.news.push(Key::Pod(uid));
-    }
-
-    fn service(&mut self, mut service: Service) {
-        canonical(&mut service.ips);
-        let key: Arc<str> = format!("{}/{}", service.namespace, service.name).into();
-        let who = Who::Service(key.clone());
-        if self.services.len() >= self.config.limits.services && !self.services.contains_key(&key) {
-            self.services_evicted += 1;
-            return;
-        }
-        let identity = standalone::service(&service);
-        let ips = service.ips.clone();
-        if let Some(mut before) = self.services.insert(key, service) {
-            before.ips.retain(|ip| !ips.contains(ip));
-            self.release(&before.ips, &who);
-        }
-        for ip in ips {
-            self.claim(ip, &who, &identity, false);
-        }
-    }
-
-    fn claim(&mut self, ip: IpAddr, who: &Who, identity: &Arc<Identity>, local: bool) {
-        if self.addresses.claim(ip, who, identity, local, self.now, self.at) {
-            self.unknown_addresses.remove(&ip);
-            self.news.push(Key::Address(ip));
-        }
-    }
-
-    fn release(&mut self, ips: &[IpAddr], who: &Who) {
-        for ip in ips {
-            self.addresses.release(*ip, who, self.now, self.at);
-        }
-    }
-
     /// Remembers whose socket this is, if the other end may have no other way to know.
     pub fn meet(&mut self, observation: &Observation) {
         if matches!(observation.subject, Subject::Drop(_)) {
@@ -366,7 +280,8 @@ impl Names {
             return;
         }
         if let Some(uid) = identity.pod_uid.as_ref().or(identity.container.as_ref()) {
-            self.claim(ip, &Who::Pod { uid: uid.clone(), seen: true }, identity, true);
+            let who = Who::Pod { uid: uid.clone(), seen: true };
+            self.claim(ip, &who, &self.whole(identity), true);
         }
     }
 
@@ -440,19 +355,4 @@ pub(super) fn began(observation: &Observation) -> Timestamp {
         Subject::Flow(Flow { interval_ns, .. }) => Timestamp(time.saturating_sub(*interval_ns)),
         Subject::Drop(_) => observation.time,
     }
-}
-
-fn holder(pod: &Pod) -> Who {
-    if pod.host_network {
-        Who::Node(pod.node.clone())
-    } else {
-        Who::Pod { uid: pod.uid.clone(), seen: false }
-    }
-}
-
-/// IPv4-mapped addresses as IPv4, each once.
-fn canonical(ips: &mut Vec<IpAddr>) {
-    ips.iter_mut().for_each(|ip| *ip = ip.to_canonical());
-    ips.sort_unstable();
-    ips.dedup();
 }

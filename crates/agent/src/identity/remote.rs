@@ -100,7 +100,7 @@ impl Names {
     }
 
     /// What shares its network has an address as a whole: the pod, not one of its containers.
-    fn whole(&self, identity: &Arc<Identity>) -> Arc<Identity> {
+    pub(super) fn whole(&self, identity: &Arc<Identity>) -> Arc<Identity> {
         let pod = identity.pod_uid.as_deref().and_then(|uid| self.pods.get(uid));
         pod.map_or_else(|| identity.clone(), |entry| entry.identity.clone())
     }
@@ -143,11 +143,13 @@ impl Names {
         Remote::Missing { key: Key::Address(ip), patience, known, near }
     }
 
-    /// Called when the wait for an address was in vain.
-    pub fn despair_of(&mut self, key: &Key) {
+    /// Called when the wait for an address was in vain. The others that wait for it go too: what comes next will not
+    /// wait, and must not overtake them.
+    pub fn despair_of(&mut self, key: Key) {
         if let Key::Address(ip) = key {
             let until = self.at.after(VAIN);
-            remember(&mut self.unknown_addresses, *ip, until);
+            remember(&mut self.unknown_addresses, ip, until);
+            self.news.push(key);
         }
     }
 
