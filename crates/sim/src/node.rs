@@ -61,7 +61,9 @@ impl Node {
         ip::batch(None, &[format!("link add name {link} type veth peer name host netns {net}")])?;
         let mut lines = vec![
             "link set dev lo up".to_owned(),
+            // Without IGMP and MLD snooping no packet waits for it to learn.
             "link add name br0 type bridge mcast_snooping 0".to_owned(),
+            "link set dev br0 addrgenmode none".to_owned(),
             format!("addr add {bridge}/24 dev br0"),
             "link set dev br0 up".to_owned(),
             "link set dev host master br0 up".to_owned(),
@@ -82,6 +84,7 @@ impl Node {
         ])?;
 
         let mut lines = vec![
+            format!("link set dev {link} addrgenmode none"),
             format!("link set dev {link} up"),
             format!("addr add {}/24 dev {link}", plan.node_v4()),
             format!("route add {}/24 via {bridge}", plan.service_v4(0)),

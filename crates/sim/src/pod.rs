@@ -76,6 +76,8 @@ impl Pod {
         vec![
             // The name first: a bare name could be taken for a keyword's abbreviation.
             format!("link add name {port} type veth peer name eth0 address {mac} netns {name}"),
+            // Nobody needs its link-local address, but all pods would hear of it.
+            format!("link set dev {port} addrgenmode none"),
             format!("link set dev {port} master br0 up"),
         ]
     }
@@ -84,7 +86,11 @@ impl Pod {
     pub(crate) fn configure(&self) -> Result<(), Error> {
         let Some(Network { netns, .. }) = &self.network else { return Ok(()) };
         let plan = self.node.plan();
-        let mut lines = vec!["link set dev lo up".to_owned(), "link set dev eth0 up".to_owned()];
+        let mut lines = vec![
+            "link set dev lo up".to_owned(),
+            "link set dev eth0 addrgenmode none".to_owned(),
+            "link set dev eth0 up".to_owned(),
+        ];
         if let Some(v4) = self.v4() {
             lines.push(format!("addr add {v4}/24 dev eth0"));
             lines.push(format!("route add default via {}", plan.bridge_v4()));
