@@ -193,13 +193,17 @@ impl Addresses {
 
     /// Whose `ip` was at `time`.
     pub fn lookup(&self, ip: IpAddr, time: Timestamp) -> Found {
-        if let Some(claim) = self.holder(ip, time).or_else(|| self.holder(embedded(ip)?, time))
-            && !(matches!(claim.who, Who::Node(_)) && self.own.contains(&ip))
-        {
-            return match claim.until {
-                Some(until) if until < time => Found::Former(claim.identity.clone()),
-                _ => Found::Held { identity: claim.identity.clone(), local: claim.local },
-            };
+        let claim = self.holder(ip, time).or_else(|| self.holder(embedded(ip)?, time));
+        match claim {
+            Some(Claim { who: Who::Node(_), local: true, until: None, .. }) => return Found::Own,
+            Some(Claim { who: Who::Node(_), .. }) if self.own.contains(&ip) => return Found::Own,
+            Some(Claim { until: Some(until), identity, .. }) if *until < time => {
+                return Found::Former(identity.clone());
+            }
+            Some(Claim { identity, local, .. }) => {
+                return Found::Held { identity: identity.clone(), local: *local };
+            }
+            None => {}
         }
         if self.own.contains(&ip) {
             Found::Own
@@ -354,6 +358,9 @@ mod tests {
         addresses.claim(IP, &pod("a", false), &named("a2"), true, Timestamp(900), at(2));
         check(&addresses, IP, 1000, "b");
         check(&addresses, IP, 500, "a2");
+        // Before both, the one that stands is more likely than the one that ended.
+        addresses.release(IP, &pod("b", true), Timestamp(1100), at(3));
+        check(&addresses, IP, 50, "a2");
     }
 
     #[test]

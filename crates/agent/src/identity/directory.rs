@@ -4,7 +4,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use model::{Change, Direction, Endpoint, Identity, Observation, Record, Timestamp};
+use model::{Change, Direction, Endpoint, Identity, Observation, Record, Subject, Timestamp};
 
 use super::address::Found;
 use super::clock::Moment;
@@ -241,8 +241,11 @@ impl Directory {
         Outcome::Done(ends)
     }
 
-    /// For what has no owner at all (a packet dropped before it found a socket): the address is all there is.
+    /// For a packet dropped before it found a socket: the address is all there is.
     fn by_address(&mut self, observation: &Observation) -> Option<Arc<Identity>> {
+        if !matches!(observation.subject, Subject::Drop(_)) {
+            return None;
+        }
         match self.names.addresses.lookup(observation.local.ip().to_canonical(), observation.time) {
             Found::Held { identity, .. } | Found::Former(identity) => Some(identity),
             Found::Own => Some(self.names.this_host.clone()),
@@ -284,3 +287,8 @@ fn endpoint(socket: std::net::SocketAddr, identity: Option<Arc<Identity>>) -> En
 
 #[cfg(test)]
 mod tests;
+
+#[cfg(test)]
+pub(super) fn observation(text: &str) -> Observation {
+    tests::observation(Timestamp::default(), text)
+}

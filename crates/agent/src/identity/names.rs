@@ -29,6 +29,8 @@ const RESCAN_PAUSE: Duration = Duration::from_secs(1);
 const MAX_RESCAN_PAUSE: Duration = Duration::from_secs(60);
 /// How often the node's own addresses are read.
 const OWN_ADDRESSES: Duration = Duration::from_secs(30);
+/// The same where a socket of the host has an address that is not among them.
+const OWN_ADDRESSES_PAUSE: Duration = Duration::from_secs(1);
 /// Things waited for in vain that are remembered, of each kind.
 const MAX_VAIN: usize = 4_096;
 
@@ -227,11 +229,8 @@ impl Names {
             (observation.local.ip().to_canonical(), observation.remote.ip().to_canonical());
         let netns = observation.process.netns;
         if !local.is_loopback() && !remote.is_loopback() {
-            if self.host.netns.is_none()
-                && self.namespaces.is_host(netns)
-                && !local.is_unspecified()
-            {
-                self.addresses.add_own(local);
+            if self.namespaces.is_host(netns) && !self.addresses.is_own(&local) {
+                self.find_own(local);
             }
             let ours = self.namespaces.is_host(netns) || self.addresses.is_own(&local);
             if !ours || !self.lives_here(remote, observation.time) {
@@ -248,6 +247,17 @@ impl Names {
         }) = observation.subject
         {
             self.peers.end(&tuple, observation.time);
+        }
+    }
+
+    /// An address of the host that is not known yet: it was added since the last look.
+    fn find_own(&mut self, local: IpAddr) {
+        if self.host.netns.is_none() {
+            if !local.is_unspecified() {
+                self.addresses.add_own(local);
+            }
+        } else if self.at.since(self.own_at) >= OWN_ADDRESSES_PAUSE {
+            self.read_own_addresses();
         }
     }
 

@@ -130,3 +130,35 @@ impl Pending {
             && self.ready.is_empty()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::super::directory::observation;
+    use super::*;
+
+    #[test]
+    fn order_is_kept_and_nothing_stays_behind() {
+        let (mut pending, start) = (Pending::default(), Moment::default());
+        let late = start.after(Duration::from_secs(1));
+        let see = |port: u16| observation(&format!("0@0 10.0.0.1:{port} > 10.0.0.2:1 opened"));
+        pending.park(see(1), start, Key::Cgroup(1), late);
+        pending.park(see(2), start, Key::Cgroup(2), late);
+        pending.park(see(3), start, Key::Cgroup(1), late);
+        pending.park(see(4), start, Key::Address([10, 0, 0, 9].into()), start);
+        let port = |parked: Option<Parked>| parked.map(|parked| parked.observation.local.port());
+        assert_eq!(port(pending.take_ready()), None);
+        pending.wake(&Key::Cgroup(1));
+        // Woken, and still the first of all.
+        let first = pending.take_ready().unwrap();
+        pending.put_back(first, Key::Cgroup(2), late);
+        assert_eq!(port(pending.take_due(start)), Some(4));
+        assert_eq!(port(pending.take_due(start)), None);
+        pending.wake(&Key::Cgroup(2));
+        assert_eq!(port(pending.take_oldest()), Some(1));
+        assert_eq!(port(pending.take_ready()), Some(2));
+        assert_eq!(port(pending.take_ready()), Some(3));
+        assert!(pending.is_clear());
+    }
+}

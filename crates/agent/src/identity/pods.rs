@@ -164,3 +164,66 @@ fn identity(pod: &Pod) -> Arc<Identity> {
 fn identity_of(pod: &Arc<Identity>, container: &Arc<str>) -> Arc<Identity> {
     Arc::new(Identity { container: Some(container.clone()), ..Identity::clone(pod) })
 }
+
+#[cfg(test)]
+mod tests {
+    use model::Container;
+
+    use super::*;
+
+    fn pod(uid: &str, node: &str) -> Pod {
+        Pod {
+            uid: uid.into(),
+            namespace: "shop".into(),
+            name: uid.into(),
+            node: node.into(),
+            ips: Vec::new(),
+            host_network: false,
+            workload: None,
+            containers: vec![Container { id: "listed".into(), name: "app".into() }],
+            labels: Default::default(),
+            zone: None,
+        }
+    }
+
+    #[test]
+    fn unlisted_containers_are_bounded_and_never_displace_the_listed() {
+        let mut pods = Pods::new("here".into(), 8);
+        pods.insert(pod("a", "here"));
+        for number in 0..100 {
+            let id: Arc<str> = format!("unlisted-{number}").into();
+            assert_eq!(pods.identity("a", Some(&id)).unwrap().container, Some(id));
+        }
+        assert_eq!(pods.get("a").unwrap().containers.len(), 1 + MAX_UNLISTED);
+        let identity = pods.identity("a", Some(&"listed".into())).unwrap();
+        assert_eq!(identity.container.as_deref(), Some("app"));
+        assert_eq!(identity.workload, Some(Workload { kind: "Pod".into(), name: "a".into() }));
+    }
+
+    #[test]
+    fn this_nodes_pods_have_room_of_their_own_and_the_gone_make_room() {
+        let mut pods = Pods::new("here".into(), 2);
+        for (uid, node, taken) in [
+            ("a", "far", true),
+            ("b", "far", true),
+            ("c", "far", false),
+            ("d", "here", true),
+            ("e", "here", true),
+        ] {
+            assert_eq!(pods.insert(pod(uid, node)).1, taken, "{uid}");
+        }
+        let start = Moment::default();
+        pods.end("a", start);
+        assert!(pods.get("a").is_some(), "for late records");
+        assert!(pods.insert(pod("c", "far")).1);
+        assert!(pods.get("a").is_none());
+        pods.end("d", start);
+        // Back again under the same uid: it is not gone.
+        pods.insert(pod("d", "here"));
+        pods.end("e", start);
+        pods.expire(start.after(LINGER));
+        assert!(pods.get("d").is_some() && pods.get("e").is_none());
+        let table = pods.table();
+        assert_eq!((table.entries, table.evicted), (3, 1));
+    }
+}

@@ -2,6 +2,7 @@ mod bench;
 mod kernel;
 mod properties;
 
+pub use bench::observation;
 use bench::{Bench, C, D, NODE_IP, pod};
 use model::Change;
 
@@ -278,6 +279,67 @@ fn host_network_pods_by_cgroup_never_by_address() {
 }
 
 #[test]
+fn a_nodes_address_is_let_go_with_its_last_pod() {
+    let mut bench = Bench::new();
+    bench.change(pod("cart", "10.1.0.1").container(C, "app"));
+    bench.created(7, "cart", C);
+    // The feed repeats itself: that holds the address no more than once.
+    for _ in 0..3 {
+        bench.change(pod("far", "192.168.9.9").elsewhere().host_network());
+    }
+    bench.change(pod("farther", "192.168.9.9").elsewhere().host_network());
+    let mut expect = |gone: &str, expected: &str| {
+        bench.change(Change::PodGone { uid: bench::uid(gone).into() });
+        bench.wait_ms(61_000);
+        bench.wait_ms(61_000);
+        bench.see("7@9 10.1.0.1:1 > 192.168.9.9:1 opened");
+        bench.delivered(&[expected]);
+    };
+    expect("far", "shop/cart/app > Host other");
+    expect("farther", "shop/cart/app > External world");
+}
+
+#[test]
+fn a_changed_pod_changes_its_records() {
+    let mut bench = Bench::new();
+    bench.change(pod("cart", "10.1.0.1"));
+    bench.created(7, "cart", C);
+    bench.see("7@9 10.1.0.1:1 > 10.1.0.2:1 failed");
+    bench.change(pod("cart", "10.1.0.1").container(C, "app"));
+    bench.change(pod("db", "10.1.0.2"));
+    bench.see("7@9 10.1.0.1:1 > 10.1.0.2:1 failed");
+    // It moves to another address, and the other end's becomes a node's.
+    bench.change(pod("cart", "10.1.0.3").container(C, "app"));
+    bench.change(pod("db", "10.1.0.2").elsewhere().host_network());
+    bench.wait_ms(1);
+    bench.see("7@9 10.1.0.3:1 > 10.1.0.2:1 failed");
+    bench.see("7@9 10.1.0.3:1 > 10.1.0.3:2 failed");
+    bench.delivered(&[
+        "shop/cart/app > shop/db/-",
+        "shop/cart/app > shop/db/-",
+        "shop/cart/app > Host other",
+        "shop/cart/app > shop/cart/-",
+    ]);
+}
+
+#[test]
+fn an_address_added_to_the_host_is_found() {
+    let mut bench = Bench::new();
+    bench.change(pod("cart", "10.1.0.1").container(C, "app"));
+    bench.created(7, "cart", C);
+    bench.cgroup(11, "/system.slice/dns.service");
+    bench.host_address("10.1.0.254");
+    bench.wait_ms(1_000);
+    bench.see("7@9 10.1.0.1:1 > 10.1.0.254:53 opened");
+    bench.delivered(&[]);
+    bench.see("11@1 10.1.0.254:53 < 10.1.0.1:1 accepted");
+    bench.delivered(&[
+        "shop/cart/app > SystemdUnit dns.service",
+        "shop/cart/- > SystemdUnit dns.service",
+    ]);
+}
+
+#[test]
 fn loopback() {
     let mut bench = Bench::new();
     bench.change(pod("cart", "10.1.0.1").container(C, "app").container(D, "sidecar"));
@@ -347,24 +409,28 @@ fn namespace_then_process() {
     bench.process(500, &format!("0::{}/cri-containerd-{D}.scope\n", bench::slice("db")));
     bench.process(501, &format!("3:pids:/kubepods/pod{}/{D}\n0::/\n", bench::uid("db")));
     bench.see("7@9 10.1.0.1:1 > 1.1.1.1:1 opened");
-    // Without a cgroup, its namespace tells the pod.
-    bench.see("0@9 10.1.0.1:2 > 1.1.1.1:1 opened");
+    // Without a cgroup, its namespace tells the pod, whatever its address.
+    bench.see("0@9 10.200.0.1:2 > 1.1.1.1:1 opened");
     // Without either, the process, also where it is in a v1 hierarchy only.
     bench.see("0@10#500 10.1.0.2:3 > 1.1.1.1:1 opened");
     bench.see("1@10#501 10.1.0.2:4 > 1.1.1.1:1 opened");
     // Without any, nobody.
     bench.see("0@10#999 10.1.0.2:5 > 1.1.1.1:1 opened");
-    bench.see("0@77 10.200.0.2:5 > 1.1.1.1:1 opened");
+    bench.see("0@77#999!curl 10.1.0.2:5 > 1.1.1.1:1 opened");
+    // The namespace's number is free when the pod is gone.
+    bench.change(Change::PodGone { uid: bench::uid("cart").into() });
+    bench.see("0@9 10.200.0.1:2 > 1.1.1.1:1 opened");
     bench.delivered(&[
         "shop/cart/app > External world",
         "shop/cart/- > External world",
         "shop/db/sql > External world",
         "shop/db/sql > External world",
-        "shop/db/- > External world",
+        "- > External world",
+        "Process curl > External world",
         "- > External world",
     ]);
-    assert_eq!(bench.unattributed(), [("no_owner", 1)]);
-    assert_eq!(bench.counters().process_reads, 3);
+    assert_eq!(bench.unattributed(), [("no_owner", 2)]);
+    assert_eq!(bench.counters().process_reads, 4);
 }
 
 #[test]

@@ -19,7 +19,7 @@ use super::Directory;
 
 pub const C: &str = "3f4bb2c0e9d1a7568f0c1d2e3b4a59687786950413223140afbecd0918273645";
 pub const D: &str = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";
-/// Also in `fib_trie` below. The host's network namespace is 1.
+/// The host's address, as `fib_trie` has it. The host's network namespace is 1.
 pub const NODE_IP: &str = "192.168.7.7";
 
 pub struct Bench {
@@ -116,10 +116,7 @@ impl Bench {
         fs::create_dir_all(proc_root.join("self")).unwrap();
         symlink("pid:[4026531836]", proc_root.join("1/ns/pid")).unwrap();
         symlink("net:[1]", proc_root.join("1/ns/net")).unwrap();
-        let trie = format!(
-            "Local:\n  |-- 127.0.0.1\n     /32 host LOCAL\n  |-- {NODE_IP}\n     /32 host LOCAL\n"
-        );
-        fs::write(proc_root.join("1/net/fib_trie"), trie).unwrap();
+        fs::write(proc_root.join("1/net/fib_trie"), trie(&["127.0.0.1", NODE_IP])).unwrap();
         fs::write(proc_root.join("self/mountinfo"), "1 1 0:1 / /x rw - cgroup cgroup rw,pids\n")
             .unwrap();
         let hierarchy = root.path().join("cgroup");
@@ -143,6 +140,10 @@ impl Bench {
         let directory = self.root.path().join("proc").join(pid.to_string());
         fs::create_dir(&directory).unwrap();
         fs::write(directory.join("cgroup"), cgroup).unwrap();
+    }
+
+    pub fn host_address(&self, ip: &str) {
+        fs::write(self.root.path().join("proc/1/net/fib_trie"), trie(&[NODE_IP, ip])).unwrap();
     }
 
     pub fn change(&mut self, change: impl Into<Change>) {
@@ -208,6 +209,10 @@ impl Bench {
             .map(|(cause, count)| (cause.name(), count))
             .collect()
     }
+}
+
+fn trie(ips: &[&str]) -> String {
+    ips.iter().map(|ip| format!("  |-- {ip}\n     /32 host LOCAL\n")).collect()
 }
 
 fn make(root: &std::path::Path, path: &str) -> u64 {
