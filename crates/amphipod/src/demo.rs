@@ -16,6 +16,7 @@ use sim::{Cluster, Lag};
 use tokio_util::sync::CancellationToken;
 
 use crate::agent::stop_on_signal;
+use crate::failure::Usage;
 use crate::output;
 
 const ZONE: &str = "zone-a";
@@ -62,7 +63,11 @@ pub fn run(args: Args) -> anyhow::Result<()> {
         lag: Lag::default(),
     })?;
     config.socket = match args.socket {
-        Some(socket) => socket,
+        Some(socket) if socket.is_absolute() => socket,
+        Some(socket) => {
+            let socket = socket.display();
+            return Err(Usage(format!("--socket {socket}: expected an absolute path")).into());
+        }
         None => free_socket(cluster.node().instance().place()),
     };
     let socket = config.socket.clone();

@@ -105,7 +105,9 @@ impl Kubelet {
     fn start(&mut self, wanted: Vec<&'static Workload>, now: Instant) -> Result<(), Error> {
         let specs = wanted.iter().map(|workload| self.spec(workload)).collect();
         let first = self.members.len();
-        for (workload, pod) in wanted.into_iter().zip(self.node.pods(specs)?) {
+        let pods = self.node.pods(specs)?;
+        tracing::debug!(pods = pods.len(), elapsed = ?now.elapsed(), "networks and cgroups are made");
+        for (workload, pod) in wanted.into_iter().zip(pods) {
             let (name, labels) =
                 self.namers.entry(workload.role).or_insert_with(Namer::new).next(workload);
             let metadata = model::Pod {
@@ -135,6 +137,7 @@ impl Kubelet {
             member.start_container(&launch)?;
             self.feed.announce(Change::Pod(member.metadata.clone()), now);
         }
+        tracing::debug!(elapsed = ?now.elapsed(), "containers are started");
         self.show();
         Ok(())
     }

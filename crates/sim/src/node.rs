@@ -9,6 +9,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
+use std::time::Instant;
 
 use crate::address::{OUTSIDE_ROUTER_V4, OUTSIDE_V4, Plan, Pool, both};
 use crate::pod::{Pod, PodSpec};
@@ -37,6 +38,7 @@ const WORKERS: usize = 4;
 impl Node {
     /// Removes what killed instances left, then builds a node without pods.
     pub fn start() -> Result<Self, Error> {
+        let start = Instant::now();
         let instance = Instance::claim()?;
         let names = vec![instance.netns_name("net"), instance.netns_name("outside")];
         let mut made = Netns::create_many(names)?.into_iter();
@@ -48,6 +50,7 @@ impl Node {
             parts: Arc::new(Parts { fabric, outside, addresses: Mutex::default(), v6, instance }),
         };
         node.wire()?;
+        tracing::debug!(elapsed = ?start.elapsed(), "the node is made");
         Ok(node)
     }
 
