@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
+use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -13,7 +14,7 @@ use tokio::net::{TcpListener, UnixListener};
 use tokio::runtime::Runtime;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use crate::export::{LocalSocket, Sources, local_router, router, serve};
+use crate::export::{LocalSocket, Sources, local_router, router, serve, watch_losses};
 use crate::identity::{self, Directory};
 use crate::pipeline::{Shared, Worker};
 use crate::supervise::{Backoff, Policy, Supervisor};
@@ -109,16 +110,9 @@ impl App {
         supervise_pipeline(&mut supervisor, worker, batches, changes)?;
         supervise_feed(&mut supervisor, feed)?;
         supervise_servers(&mut supervisor, &sources, local, open);
-        let meter = sources;
-        supervisor.task("meter", Policy::Restart(Backoff::default()), move |cancel| {
-            let sources = meter.clone();
-            async move {
-                let total = || sources.shared.total.load(std::sync::atomic::Ordering::Relaxed);
-                sources.meter.run(total, cancel).await;
-                Ok::<_, Infallible>(())
-            }
-        });
-        tracing::info!(node = %config.node, ?address, socket = %config.socket.display(), "agent started");
+        supervise_watchers(&mut supervisor, sources);
+        let served = address.map_or("off".into(), |address| address.to_string());
+        tracing::info!(node = %config.node, address = served, socket = %config.socket.display(), "agent started");
         Ok(Self { config, address, supervisor, stop, runtime, shared, _socket: socket })
     }
 
@@ -217,6 +211,25 @@ fn supervise_servers(
         async move {
             let Ok(()) = serve(TcpListener::from_std(listener?)?, routes, cancel).await;
             Ok::<_, io::Error>(())
+        }
+    });
+}
+
+fn supervise_watchers(supervisor: &mut Supervisor, sources: Arc<Sources>) {
+    let again = Policy::Restart(Backoff::default());
+    let watched = sources.clone();
+    supervisor.task("losses", again, move |cancel| {
+        let watch = watch_losses(watched.clone(), cancel);
+        async move {
+            watch.await;
+            Ok::<_, Infallible>(())
+        }
+    });
+    supervisor.task("meter", again, move |cancel| {
+        let sources = sources.clone();
+        async move {
+            sources.meter.run(|| sources.shared.total.load(Ordering::Relaxed), cancel).await;
+            Ok::<_, Infallible>(())
         }
     });
 }

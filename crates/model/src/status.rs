@@ -121,7 +121,7 @@ pub struct RecordsStatus {
 /// What Amphipod itself costs now.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Cost {
-    /// Of one core, over the last few seconds, user space only.
+    /// Of one core, over the last few seconds. This process: what BPF programs take is theirs, see `programs`.
     pub cpu_percent: f64,
     pub cpu_seconds: f64,
     pub rss_bytes: u64,

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use axum::body::{Body, Bytes};
 use axum::extract::State;
@@ -21,8 +22,9 @@ use crate::pipeline::Shared;
 
 /// Scrapes at once: each holds a copy of all series.
 const SCRAPES: usize = 2;
-/// A scraper that takes longer to accept a piece of the answer is gone.
-const PATIENCE: std::time::Duration = std::time::Duration::from_secs(10);
+/// How long a scrape waits for its turn, and how long it may take then: a stalled scraper must not keep others out.
+const TURN: Duration = Duration::from_secs(5);
+const SCRAPE: Duration = Duration::from_secs(30);
 
 /// Everything that can be shown.
 pub struct Sources {
@@ -99,21 +101,21 @@ async fn scrape(
     State(sources): State<Arc<Sources>>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let permit = sources.scrapes.clone().try_acquire_owned().map_err(|_| {
-        Problem::new(
-            StatusCode::SERVICE_UNAVAILABLE,
-            format!("{SCRAPES} scrapes are in progress; try again later"),
-        )
-    })?;
+    let turn = tokio::time::timeout(TURN, sources.scrapes.clone().acquire_owned()).await;
+    let Ok(permit) = turn else {
+        let detail = format!("{SCRAPES} scrapes are in progress; try again later");
+        return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail));
+    };
     let accept = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
     let format = Format::negotiate(accept);
     let (chunks, body) = mpsc::channel::<Result<Bytes, std::fmt::Error>>(2);
     let runtime = tokio::runtime::Handle::current();
+    let deadline = tokio::time::Instant::now() + SCRAPE;
     tokio::task::spawn_blocking(move || {
         let send = |chunk: String| {
-            let sent = runtime.block_on(async {
-                tokio::time::timeout(PATIENCE, chunks.send(Ok(chunk.into()))).await
-            });
+            let sent =
+                async { tokio::time::timeout_at(deadline, chunks.send(Ok(chunk.into()))).await };
+            let sent = runtime.block_on(sent);
             if matches!(sent, Ok(Ok(()))) { Ok(()) } else { Err(std::fmt::Error) }
         };
         let view = metrics::View::collect(&sources);

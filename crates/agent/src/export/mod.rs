@@ -10,9 +10,11 @@ mod server;
 mod socket;
 mod status;
 mod stream;
+mod watch;
 
 pub use cost::Meter;
 pub use http::{Sources, local_router, router};
 pub use records::{Look, Reader, Records, Start, State, TooManyReaders};
 pub use server::serve;
 pub use socket::LocalSocket;
+pub use watch::watch_losses;

@@ -103,6 +103,7 @@ impl Drop for LocalSocket {
 #[cfg(test)]
 mod tests {
     use std::os::unix::net::UnixStream;
+    use std::sync::atomic::{AtomicUsize, Ordering};
 
     use super::*;
 
@@ -118,6 +119,26 @@ mod tests {
         drop(first);
         assert_eq!(std::fs::read_dir(path.parent().unwrap()).unwrap().count(), 0);
         LocalSocket::lock(&path).unwrap();
+    }
+
+    #[test]
+    fn of_many_that_come_and_go_one_holds_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("agent.sock");
+        let (holders, taken) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        std::thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| {
+                    while taken.load(Ordering::Relaxed) < 2000 {
+                        let Ok(lock) = LocalSocket::lock(&path) else { continue };
+                        assert_eq!(holders.fetch_add(1, Ordering::SeqCst), 0);
+                        taken.fetch_add(1, Ordering::Relaxed);
+                        holders.fetch_sub(1, Ordering::SeqCst);
+                        drop(lock);
+                    }
+                });
+            }
+        });
     }
 
     #[test]

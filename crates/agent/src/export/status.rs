@@ -33,7 +33,7 @@ pub(super) fn collect(sources: &Sources) -> Status {
         uptime_seconds: meter.uptime().as_secs_f64(),
         ready: waiting_for.is_none(),
         waiting_for: waiting_for.unwrap_or_default().into(),
-        losses: losses(sources, &identity, report.losses),
+        losses: add_losses(sources, &identity, report.losses),
         programs: report.programs,
         maps: report.maps,
         unattributed: unattributed(&identity),
@@ -49,8 +49,18 @@ pub(super) fn collect(sources: &Sources) -> Status {
     }
 }
 
+/// Everything that was lost so far.
+pub(super) fn losses(sources: &Sources) -> Vec<Loss> {
+    let identity = sources.shared.identity().clone();
+    add_losses(sources, &identity, (sources.report)().losses)
+}
+
 /// The probes' losses and those of the stages that follow.
-fn losses(sources: &Sources, identity: &identity::Counters, mut losses: Vec<Loss>) -> Vec<Loss> {
+fn add_losses(
+    sources: &Sources,
+    identity: &identity::Counters,
+    mut losses: Vec<Loss>,
+) -> Vec<Loss> {
     let loss = |probe: &str, stage: &str, cause: &str, count| Loss {
         probe: probe.into(),
         stage: stage.into(),
