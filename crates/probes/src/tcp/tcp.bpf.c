@@ -380,8 +380,16 @@ int BPF_PROG(tcp_destroy, struct sock *sk)
 SEC("fexit/inet_csk_accept")
 int tcp_accept(__u64 *ctx)
 {
-	/* The returned socket comes after the arguments, whose number changed in 6.10. */
-	struct sock *sk = (void *)(bpf_core_type_exists(struct proto_accept_arg) ? ctx[2] : ctx[4]);
+	/* The returned socket comes after the arguments, whose number changed in 6.10. The barriers keep the compiler
+	 * from computing one address for both, which the verifier before 6.13 refuses ("modified ctx ptr"). */
+	struct sock *sk;
+	if (bpf_core_type_exists(struct proto_accept_arg)) {
+		sk = (void *)ctx[2];
+		barrier_var(sk);
+	} else {
+		sk = (void *)ctx[4];
+		barrier_var(sk);
+	}
 	__u64 key = (__u64)sk;
 	if (!sk)
 		return 0;
