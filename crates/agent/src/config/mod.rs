@@ -91,9 +91,9 @@ impl Config {
         raw::Raw::parse(text)?.check(node)
     }
 
-    /// Every key with its default, as TOML: the reference.
+    /// Every key with its explanation and default: a file that is valid and changes nothing.
     pub fn reference() -> String {
-        toml::to_string_pretty(&raw::Raw::default()).unwrap_or_default()
+        raw::Raw::reference()
     }
 }
 

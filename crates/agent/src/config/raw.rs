@@ -5,54 +5,147 @@ use toml::{Table, Value};
 
 use super::Error;
 
+/// One section: its keys, each with its explanation, type and default.
 macro_rules! section {
-    ($name:ident { $($key:ident: $type:ty = $default:expr),* $(,)? }) => {
+    ($name:ident { $($(#[doc = $help:literal])+ $key:ident: $type:ty = $default:expr),* $(,)? }) => {
         #[derive(Debug, Serialize, Deserialize)]
         #[serde(default)]
-        pub(super) struct $name { $(pub(super) $key: $type,)* }
+        pub(super) struct $name { $($(#[doc = $help])+ pub(super) $key: $type,)* }
 
         impl Default for $name {
             fn default() -> Self {
                 Self { $($key: $default.into(),)* }
             }
         }
+
+        impl $name {
+            const HELP: &[(&str, &[&str])] = &[$((stringify!($key), &[$($help),+])),*];
+        }
     };
 }
 
-#[derive(Debug, Default, Serialize, Deserialize)]
-#[serde(default)]
-pub(super) struct Raw {
-    pub(super) agent: Agent,
-    pub(super) tcp: Tcp,
-    pub(super) flow: Flow,
-    pub(super) drop: Drop,
-    pub(super) cgroup: Cgroup,
-    pub(super) metrics: Metrics,
-    pub(super) records: Records,
-    pub(super) pipeline: Pipeline,
+/// The sections, in the order of the reference.
+macro_rules! sections {
+    ($($(#[doc = $help:literal])+ $key:ident: $type:ident),* $(,)?) => {
+        #[derive(Debug, Default, Serialize, Deserialize)]
+        #[serde(default)]
+        pub(super) struct Raw { $($(#[doc = $help])+ pub(super) $key: $type,)* }
+
+        impl Raw {
+            /// Section, its explanation, its keys and theirs.
+            const HELP: &[(&str, &[&str], &[(&str, &[&str])])] =
+                &[$((stringify!($key), &[$($help),+], $type::HELP)),*];
+        }
+    };
+}
+
+sections! {
+    /// The agent as a whole.
+    agent: Agent,
+    /// Connections: opened, accepted, failed, closed.
+    tcp: Tcp,
+    /// Bytes, packets, round trips and retransmissions of live sockets.
+    flow: Flow,
+    /// Packets that the kernel discards.
+    drop: Drop,
+    /// Containers that come and go.
+    cgroup: Cgroup,
+    /// Prometheus.
+    metrics: Metrics,
+    /// Live records, for `amphipod observe` and `top`.
+    records: Records,
+    /// Between the probes and everything else.
+    pipeline: Pipeline,
 }
 
 section!(Agent {
+    /// Name of this node; empty: the environment's NODE_NAME, else the host's name.
     node: String = "",
+    /// "kubernetes", or "standalone" for a host without it: cgroups, containers and systemd units instead of pods.
     mode: String = "kubernetes",
+    /// Address and port of /metrics, /healthz, /readyz and /api/v1/status; "off": nowhere.
     listen: String = "127.0.0.1:7172",
+    /// Socket of the local command line: who may use it sees all records.
     socket: String = super::Config::SOCKET,
+    /// How long a stop may take.
     drain: String = "5s",
+    /// Let the kernel measure the run time of BPF programs; costs about 30 ns for each run, of every program on the
+    /// host.
     run_time: bool = false,
 });
-section!(Tcp { enabled: bool = true, max_sockets: u64 = 262_144_u32, ring_bytes: String = "8MiB" });
-section!(Flow { enabled: bool = true, interval: String = "5s", max_peers: u64 = 65_536_u32 });
-section!(Drop { enabled: bool = true, interval: String = "5s", max_entries: u64 = 16_384_u32 });
-section!(Cgroup { enabled: bool = true });
+section!(Tcp {
+    /// Whether the probe runs.
+    enabled: bool = true,
+    /// Live sockets that can be followed at once.
+    max_sockets: u64 = 262_144_u32,
+    /// Size of the ring buffer from the kernel: a power of two.
+    ring_bytes: String = "8MiB",
+});
+section!(Flow {
+    /// Whether the probe runs.
+    enabled: bool = true,
+    /// How often counters are read and flows reported.
+    interval: String = "5s",
+    /// Peers of unconnected UDP sockets, beyond the first of each, that can be followed at once.
+    max_peers: u64 = 65_536_u32,
+});
+section!(Drop {
+    /// Whether the probe runs.
+    enabled: bool = true,
+    /// How often counters are read and drops reported.
+    interval: String = "5s",
+    /// Different reasons and ends that can be counted within one interval.
+    max_entries: u64 = 16_384_u32,
+});
+section!(Cgroup {
+    /// Whether the probe runs. Without it new containers are found by walking the hierarchy.
+    enabled: bool = true,
+});
 section!(Metrics {
+    /// Label sets that one metric can have; what comes beyond is counted under the workload __overflow__.
     max_series: u64 = 10_000_u32,
+    /// After so long without a change a series is forgotten, unless it counts live connections.
     expiry: String = "15m",
+    /// Add the labels source_pod and destination_pod: many more series.
     pod_labels: bool = false,
 });
-section!(Records { buffer: u64 = 8_192_u32, backlog: u64 = 65_536_u32, max_readers: u64 = 16_u32 });
-section!(Pipeline { queue: u64 = 32_u32, max_connections: u64 = 262_144_u32 });
+section!(Records {
+    /// Newest records, kept for `observe --last`.
+    buffer: u64 = 8_192_u32,
+    /// Records kept at most for a reader that falls behind; beyond it loses the oldest and is told how many.
+    backlog: u64 = 65_536_u32,
+    /// Readers at once.
+    max_readers: u64 = 16_u32,
+});
+section!(Pipeline {
+    /// Batches of at most about a thousand observations that can wait; what has no room is shed and counted.
+    queue: u64 = 32_u32,
+    /// Live connections that amphipod_active_connections can count.
+    max_connections: u64 = 262_144_u32,
+});
 
 impl Raw {
+    /// Every key with its explanation and default, as TOML.
+    pub(super) fn reference() -> String {
+        let defaults = Table::try_from(Self::default()).unwrap_or_default();
+        let mut text = String::new();
+        let comment = |text: &mut String, help: &[&str]| {
+            help.iter().for_each(|line| *text += &format!("#{line}\n"))
+        };
+        for (section, help, keys) in Self::HELP {
+            comment(&mut text, help);
+            text += &format!("[{section}]\n");
+            for (key, help) in *keys {
+                comment(&mut text, help);
+                let default = defaults.get(*section).and_then(|section| section.get(*key));
+                text += &default.map(|default| format!("{key} = {default}\n")).unwrap_or_default();
+            }
+            text.push('\n');
+        }
+        text.truncate(text.trim_end().len() + 1);
+        text
+    }
+
     pub(super) fn parse(text: &str) -> Result<Self, Error> {
         let given: Table =
             text.parse().map_err(|error: toml::de::Error| Error::Syntax(one_line(&error, text)))?;

@@ -93,7 +93,15 @@ fn every_key_can_be_left_out() {
 
 #[test]
 fn the_reference_is_a_valid_file_that_changes_nothing() {
-    let reference = Config::parse(&Config::reference(), Some("n")).unwrap();
+    let text = Config::reference();
+    assert!(
+        text.contains("# How often counters are read and flows reported.\ninterval = \"5s\"\n"),
+        "{text}"
+    );
+    for section in ["agent", "tcp", "flow", "drop", "cgroup", "metrics", "records", "pipeline"] {
+        assert!(text.contains(&format!("\n[{section}]\n")), "{text}");
+    }
+    let reference = Config::parse(&text, Some("n")).unwrap();
     assert_eq!(format!("{reference:?}"), format!("{:?}", Config::parse("", Some("n")).unwrap()));
 }
 

@@ -1,7 +1,7 @@
 //! What `/metrics` shows, and what each metric means.
 
 use std::borrow::Cow;
-use std::fmt;
+use std::fmt::{self, Write};
 
 use model::status::{ProgramState, Status};
 use prometheus_client::collector::Collector;
@@ -10,6 +10,7 @@ use prometheus_client::encoding::{
 };
 use prometheus_client::metrics::MetricType;
 
+use super::exposition::{self, Format};
 use super::http::Sources;
 use super::status;
 use crate::identity;
@@ -17,8 +18,17 @@ use crate::pipeline::{Metric, Series, Snapshot, Traffic};
 
 type Labels<'a> = Vec<(&'static str, Cow<'a, str>)>;
 
+/// Name, type and meaning of every metric, as `# HELP` and `# TYPE` lines: the reference.
+pub fn metrics_reference() -> String {
+    let mut text = String::new();
+    let take = |chunk: String| text.write_str(&chunk);
+    // Writing to a String cannot fail.
+    let _ = exposition::write(Format::Classic, View::default(), take);
+    text.lines().filter(|line| line.starts_with('#')).flat_map(|line| [line, "\n"]).collect()
+}
+
 /// All values at one moment.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct View {
     status: Status,
     identity: identity::Counters,

@@ -14,6 +14,7 @@ mod watch;
 
 pub use cost::Meter;
 pub use http::{Sources, local_router, router};
+pub use metrics::metrics_reference;
 pub use records::{Look, Reader, Records, Start, State, TooManyReaders};
 pub use server::serve;
 pub use socket::LocalSocket;

@@ -98,7 +98,7 @@ pub struct Aggregate {
 }
 
 /// A copy of all series at one moment.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Snapshot {
     pub traffic: Vec<Series<Traffic>>,
     pub drops: Vec<Series<Dropped>>,

@@ -9,7 +9,6 @@ use model::{
 
 use super::*;
 use crate::Config;
-use crate::export::exposition::{self, Format};
 use crate::pipeline::Shared;
 
 fn end(workload: &str, service: Option<&str>) -> Endpoint {
@@ -177,6 +176,26 @@ fn both_forms_have_the_same_samples() {
             .unwrap_or(name);
         let header = |name: &str| classic.contains(&format!("# TYPE {name} "));
         assert!(header(name) || header(family), "no header for {line}");
+    }
+}
+
+#[test]
+fn the_reference_names_every_metric_once() {
+    let reference = metrics_reference();
+    let text = text(Format::Classic, &filled());
+    assert_eq!(
+        reference,
+        text.lines()
+            .filter(|line| line.starts_with('#'))
+            .map(|line| format!("{line}\n"))
+            .collect::<String>()
+    );
+    for metric in Metric::ALL {
+        assert_eq!(
+            reference.matches(&format!("# TYPE {} ", metric.name())).count(),
+            1,
+            "{reference}"
+        );
     }
 }
 
