@@ -404,6 +404,10 @@ mod tests {
         let mut addresses = Addresses::new(1);
         addresses.set_own([IP].into());
         check(&addresses, IP, 1, "Own");
+        // The feed's word for it is enough.
+        let mut told = Addresses::new(1);
+        told.claim(IP, &Who::Node("n".into()), &named("n"), true, Timestamp(1), at(0));
+        check(&told, IP, 1, "Own");
         addresses.claim(IP, &Who::Node("n".into()), &named("n"), true, Timestamp(1), at(0));
         check(&addresses, IP, 1, "Own");
         addresses.claim(IP, &pod("a", false), &named("a"), true, Timestamp(1), at(0));

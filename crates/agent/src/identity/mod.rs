@@ -16,6 +16,20 @@
 //! or pod is not known yet. `cgroup` and `change` only mark parked records as ready: they leave with the next
 //! `identify` or `tick`. What still has no name then is counted in [`Counters::unattributed`].
 //!
+//! | end | identity |
+//! |---|---|
+//! | container of a pod | namespace, pod, uid, container (its id if the feed does not list it), workload, labels |
+//! | a pod by its address or namespace | the same without the container |
+//! | a pod that the feed does not tell | uid and container id; counted as `unknown_pod` |
+//! | systemd unit, session, container | workload of kind `SystemdUnit`, `Session`, `Container` |
+//! | another process | workload of kind `Process`, named as the kernel names it |
+//! | a node, where the socket is not known | workload of kind `Host` |
+//! | a service's address | namespace, service |
+//! | outside | workload of kind `External`: `world`, `multicast`, `broadcast` |
+//! | cannot be known | none |
+//!
+//! Records of one socket leave in the order in which they came, as long as they wait for the same thing.
+//!
 //! `now` is wall-clock time. It may step; waiting is measured on what it advances.
 
 mod address;
