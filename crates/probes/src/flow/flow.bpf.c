@@ -414,6 +414,9 @@ int flow_older(struct bpf_iter__task_file *ctx)
 		return 0;
 	socket->owner.pid = task->tgid;
 	bpf_probe_read_kernel(socket->owner.comm, sizeof(socket->owner.comm), task->group_leader->comm);
+	/* The first packets of further peers copy the owner before flow_other has walked this socket. */
+	socket->owner.cgroup_id = sk_cgroup_id(sk);
+	socket->owner.netns = sk->__sk_common.skc_net.net->ns.inum;
 	socket->protocol = protocol;
 	return 0;
 }
