@@ -9,6 +9,9 @@ use std::path::{Path, PathBuf};
 /// Inode number of the initial pid namespace (`PROC_PID_INIT_INO`, include/uapi/linux/nsfs.h).
 const INITIAL_PID_NAMESPACE: u32 = 0xEFFF_FFFC;
 
+/// Inode number of the initial network namespace since Linux 6.18 (`NET_NS_INIT_INO`); before, it is any number.
+const INITIAL_NET_NAMESPACE: u32 = 0xEFFF_FFF9;
+
 #[derive(Clone, Debug)]
 pub struct Host {
     proc_root: PathBuf,
@@ -20,8 +23,12 @@ pub struct Host {
 
 impl Host {
     pub fn read(proc_root: &Path) -> Self {
-        let initial = namespace(proc_root, "pid") == Some(INITIAL_PID_NAMESPACE);
-        let netns = initial.then(|| namespace(proc_root, "net")).flatten();
+        // The links of pid 1 may be hidden from a process with fewer capabilities than it has; our own never are.
+        let of = |kind| namespace(proc_root, "1", kind);
+        let own = |kind| namespace(proc_root, "self", kind);
+        let initial = of("pid").or_else(|| own("pid")) == Some(INITIAL_PID_NAMESPACE);
+        let own_net = || own("net").filter(|&inode| inode == INITIAL_NET_NAMESPACE);
+        let netns = initial.then(|| of("net").or_else(own_net)).flatten();
         Self { proc_root: proc_root.to_path_buf(), initial, netns }
     }
 
@@ -38,8 +45,8 @@ impl Host {
     }
 }
 
-fn namespace(proc_root: &Path, kind: &str) -> Option<u32> {
-    let link = fs::read_link(proc_root.join("1/ns").join(kind)).ok()?;
+fn namespace(proc_root: &Path, process: &str, kind: &str) -> Option<u32> {
+    let link = fs::read_link(proc_root.join(process).join("ns").join(kind)).ok()?;
     link.to_str()?.strip_prefix(kind)?.strip_prefix(":[")?.strip_suffix(']')?.parse().ok()
 }
 
