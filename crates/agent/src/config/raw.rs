@@ -119,7 +119,7 @@ section!(Records {
 });
 section!(Pipeline {
     /// Batches of at most about a thousand observations that can wait; what has no room is shed and counted.
-    queue: u64 = 32_u32,
+    queue: u64 = 16_u32,
     /// Live connections that amphipod_active_connections can count.
     max_connections: u64 = 262_144_u32,
 });

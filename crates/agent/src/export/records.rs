@@ -13,6 +13,9 @@ use crate::config;
 /// Records a reader looks at while it holds the lock.
 const LOOK: usize = 1024;
 
+/// Room for what is published at once, so that a full ring need not grow to take it.
+const SLACK: usize = 1024;
+
 /// One ring, any number of readers up to a limit. Without readers a record costs one move.
 pub struct Records {
     limits: config::Records,
@@ -60,7 +63,12 @@ pub struct TooManyReaders(pub usize);
 
 impl Records {
     pub fn new(limits: config::Records) -> Self {
-        Self { limits, ring: Mutex::default(), head: watch::Sender::new(0) }
+        let records = VecDeque::with_capacity(limits.buffer + SLACK);
+        Self {
+            limits,
+            ring: Mutex::new(Ring { records, ..Ring::default() }),
+            head: watch::Sender::new(0),
+        }
     }
 
     /// Takes all of `records`.
@@ -169,8 +177,9 @@ impl Ring {
             place.lost += missed;
             self.lost += missed;
         }
-        if keep == limits.buffer && self.records.capacity() > 4 * limits.buffer {
-            self.records.shrink_to(2 * limits.buffer);
+        let room = limits.buffer + SLACK;
+        if keep == limits.buffer && self.records.capacity() > 2 * room {
+            self.records.shrink_to(room);
         }
     }
 }

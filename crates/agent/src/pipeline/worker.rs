@@ -80,7 +80,9 @@ impl Worker {
         loop {
             let more = self.receive(batches, &mut waiting, TICK.saturating_sub(ticked.elapsed()));
             self.take_changes(&mut changes);
-            match waiting.pop_front() {
+            let next = waiting.pop_front();
+            self.shared.waiting.store(waiting.len(), Ordering::Relaxed);
+            match next {
                 Some(batch) => self.take(batch),
                 None if !more => break,
                 None => {}
@@ -118,7 +120,6 @@ impl Worker {
         }
         waiting
             .extend(batches.try_iter().take(self.shared.max_waiting.saturating_sub(waiting.len())));
-        self.shared.waiting.store(waiting.len(), Ordering::Relaxed);
         true
     }
 
