@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use model::{Change, Container, Pod};
 use sim::{Cluster, Config, Lag, Node};
@@ -169,24 +169,23 @@ fn what_a_killed_cluster_left_is_removed_by_the_next_start() {
         .unwrap();
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
     let place = lines.next().unwrap().unwrap();
-    // Names can be taken again at once by another test; inodes tell whose they are.
-    let marks: Vec<(PathBuf, u64)> = [
+    // Names, and even inodes, can be taken again at once by another test.
+    let mark = |path: PathBuf| {
+        let metadata = fs::metadata(&path).ok()?;
+        Some((path, metadata.ino(), metadata.created().ok()))
+    };
+    let marks: Vec<_> = [
         PathBuf::from(format!("/run/netns/amph-{place}-net")),
         PathBuf::from(format!("/run/amphipod/demo/{place}/owner")),
         sim::cgroup_mount().unwrap().join(format!("amphipod-{place}")),
         PathBuf::from(format!("/sys/class/net/amph{place}")),
     ]
-    .into_iter()
-    .map(|path| {
-        let inode = fs::metadata(&path).unwrap().ino();
-        (path, inode)
-    })
-    .collect();
+    .map(|path| mark(path).unwrap())
+    .into();
+    let there =
+        |known: &(PathBuf, u64, Option<SystemTime>)| mark(known.0.clone()).as_ref() == Some(known);
     let cgroup = marks[2].0.clone();
     assert!(processes(&cgroup) >= 15, "{}", processes(&cgroup));
-    let there = |(path, inode): &(PathBuf, u64)| {
-        fs::metadata(path).is_ok_and(|metadata| metadata.ino() == *inode)
-    };
 
     // A live one is left alone.
     drop(Node::start().unwrap());
