@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What every probe shares: its ring buffer, its loss counters, its owner fields. */
+/* What every probe shares: its loss counters, the owner and the ends of a socket. */
 #pragma once
 
 #include "kernel.h"
@@ -26,19 +26,6 @@ static __always_inline void count_loss(__u32 cause)
 	__u64 *count = bpf_map_lookup_elem(&lost, &cause);
 	if (count)
 		*count += 1;
-}
-
-struct {
-	__uint(type, BPF_MAP_TYPE_RINGBUF);
-	__uint(max_entries, 256 * 1024);
-} events SEC(".maps");
-
-/* User space polls; waking it for each event would cost more than the event. It is woken when this much waits. */
-const volatile __u64 wakeup_bytes = 64 * 1024;
-
-static __always_inline __u64 ring_flags(void)
-{
-	return bpf_ringbuf_query(&events, BPF_RB_AVAIL_DATA) >= wakeup_bytes ? BPF_RB_FORCE_WAKEUP : BPF_RB_NO_WAKEUP;
 }
 
 /* The process behind a socket. */
@@ -88,9 +75,10 @@ static __always_inline __u64 sk_cgroup_id_probed(struct sock *sk)
 	return !cgroup || ((unsigned long)cgroup & 1) ? 0 : BPF_CORE_READ(cgroup, kn, id);
 }
 
-/* The running task. An io_uring worker counts as the process that it works for. */
+/* The running process: named by its main thread, as ps does. An io_uring worker counts as the process it works for. */
 static __always_inline void current_owner(struct owner *owner)
 {
+	struct task_struct *task = (void *)bpf_get_current_task();
 	owner->pid = bpf_get_current_pid_tgid() >> 32;
-	bpf_get_current_comm(owner->comm, sizeof(owner->comm));
+	BPF_CORE_READ_INTO(&owner->comm, task, group_leader, comm);
 }

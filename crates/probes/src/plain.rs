@@ -1,5 +1,7 @@
 //! Kernel memory as the types that the skeletons declare for it.
 
+use std::mem::MaybeUninit;
+
 use crate::skel::{cgroup, drop, flow, tcp};
 
 /// A type of which any bytes are a value.
@@ -28,11 +30,18 @@ plain!(
 
 /// The value at the front of `bytes`; `None` if they are too few.
 pub fn read<T: Plain>(bytes: &[u8]) -> Option<T> {
-    if bytes.len() < size_of::<T>() {
-        return None;
+    (bytes.len() >= size_of::<T>()).then(|| read_padded(bytes))
+}
+
+/// The value that begins with `bytes` and goes on with zeros: an event may end before members that it does not need.
+pub fn read_padded<T: Plain>(bytes: &[u8]) -> T {
+    let mut value = MaybeUninit::<T>::zeroed();
+    let length = bytes.len().min(size_of::<T>());
+    // SAFETY: `length` bytes are readable there and writable here, and any bytes are a valid `T`.
+    unsafe {
+        std::ptr::copy_nonoverlapping(bytes.as_ptr(), value.as_mut_ptr().cast(), length);
+        value.assume_init()
     }
-    // SAFETY: `bytes` holds enough of them, and any bytes are a valid `T`.
-    Some(unsafe { bytes.as_ptr().cast::<T>().read_unaligned() })
 }
 
 /// Reads a variable that programs in the kernel write.
@@ -53,5 +62,9 @@ mod tests {
     fn short_input_is_refused() {
         assert_eq!(super::read::<u64>(&[1, 0, 0, 0, 0, 0, 0, 0, 9]), Some(1));
         assert_eq!(super::read::<u64>(&[1, 0, 0]), None);
+        assert_eq!(
+            super::read_padded::<u64>(&[1, 2]),
+            u64::from_ne_bytes([1, 2, 0, 0, 0, 0, 0, 0])
+        );
     }
 }

@@ -33,10 +33,7 @@ impl Context {
         };
         let mut builder = RingBufferBuilder::new();
         let receive = |bytes: &[u8]| {
-            match plain::read::<E>(bytes) {
-                Some(event) => convert(&event, &mut batch.borrow_mut()),
-                None => self.health.malformed(),
-            }
+            convert(&plain::read_padded(bytes), &mut batch.borrow_mut());
             if batch.borrow().len() >= BATCH {
                 flush();
             }

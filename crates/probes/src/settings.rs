@@ -46,7 +46,7 @@ pub struct Cgroup {
 impl Default for Settings {
     fn default() -> Self {
         Self {
-            tcp: Tcp { enabled: true, max_sockets: 262_144, ring_bytes: 8 << 20 },
+            tcp: Tcp { enabled: true, max_sockets: 262_144, ring_bytes: 4 << 20 },
             flow: Flow { enabled: true, interval: Duration::from_secs(5), max_peers: 65_536 },
             drop: Drop { enabled: true, interval: Duration::from_secs(5), max_entries: 16_384 },
             cgroup: Cgroup { enabled: true },

@@ -79,7 +79,7 @@ section!(Tcp {
     /// Live sockets that can be followed at once.
     max_sockets: u64 = 262_144_u32,
     /// Size of the ring buffer from the kernel: a power of two.
-    ring_bytes: String = "8MiB",
+    ring_bytes: String = "4MiB",
 });
 section!(Flow {
     /// Whether the probe runs.

@@ -3,6 +3,7 @@
  * keeps no counters: two cgroup programs count into the socket's own storage. */
 #include "../tcp/tcp.h"
 #include "flow.h"
+#include "ring.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 

@@ -2,6 +2,8 @@
 /* The life of TCP sockets. A connection is an entry from SYN_SENT or SYN_RECV to CLOSE; the kernel's own counters
  * are read when it closes, so that no program runs per packet. */
 #include "tcp.h"
+#include "ring.h"
+#include <stddef.h>
 
 #define EEXIST 17
 #define EADDRNOTAVAIL 99
@@ -75,37 +77,49 @@ static __always_inline void read_ends(struct ends *ends, struct sock *sk, struct
 
 #define DIRECT(pointer, member) ((pointer)->member)
 
-static __always_inline struct tcp_event *reserve(void)
+static __always_inline void describe(struct tcp_event *event, struct sock *sk, struct tcp_sock *tp,
+				     struct tcp_socket *socket, __u32 kind, __u64 now)
 {
-	struct tcp_event *event = bpf_ringbuf_reserve(&events, sizeof(*event), 0);
-	if (!event)
-		count_loss(LOSS_RING_FULL);
-	return event;
-}
-
-#define WITH_ERROR(kind, error) ((kind) | (__u32)(error) << 8)
-
-static __noinline int report(struct sock *sk, struct tcp_sock *tp, struct tcp_socket *socket, __u32 what, __u64 now)
-{
-	struct tcp_event *event = reserve();
-	if (!event)
-		return 0;
-	__u8 kind = what;
 	event->time_ns = now;
 	event->cookie = socket->cookie;
 	event->socket = (__u64)sk;
 	event->connect_ns = socket->connect_ns;
 	event->duration_ns = socket->flags & SOCKET_OLDER ? 0 : now - socket->start_ns;
+	event->interval_ns = socket->reported_ns ? now - socket->reported_ns : 0;
 	event->owner = socket->owner;
 	read_ends(&event->ends, sk, tp);
 	event->kind = kind;
 	event->role = socket->role;
-	event->error = what >> 8;
-	if (kind == TCP_CLOSED) {
-		event->interval_ns = socket->reported_ns ? now - socket->reported_ns : 0;
-		READ_TCP_COUNTERS(&event->totals, tp, DIRECT);
-		subtract_counters(&event->deltas, &event->totals, &socket->reported);
+	event->error = 0;
+}
+
+/* Everything but the end, without counters. `what` is a kind, with the errno in the bits above. */
+#define WITH_ERROR(kind, error) ((kind) | (__u32)(error) << 8)
+
+static __noinline int report(struct sock *sk, struct tcp_sock *tp, struct tcp_socket *socket, __u32 what, __u64 now)
+{
+	struct tcp_event *event = bpf_ringbuf_reserve(&events, offsetof(struct tcp_event, totals), 0);
+	if (!event) {
+		count_loss(LOSS_RING_FULL);
+		return 0;
 	}
+	describe(event, sk, tp, socket, (__u8)what, now);
+	event->error = what >> 8;
+	bpf_ringbuf_submit(event, ring_flags());
+	return 0;
+}
+
+static __noinline int report_closed(struct sock *sk, struct tcp_sock *tp, struct tcp_socket *socket, __u64 now)
+{
+	struct tcp_event *event = bpf_ringbuf_reserve(&events, sizeof(*event), 0);
+	if (!event) {
+		count_loss(LOSS_RING_FULL);
+		return 0;
+	}
+	describe(event, sk, tp, socket, TCP_CLOSED, now);
+	event->error = sk->sk_err;
+	READ_TCP_COUNTERS(&event->totals, tp, DIRECT);
+	subtract_counters(&event->deltas, &event->totals, &socket->reported);
 	bpf_ringbuf_submit(event, ring_flags());
 	return 0;
 }
@@ -225,7 +239,7 @@ static __always_inline void close_socket(struct sock *sk, struct tcp_sock *tp, s
 {
 	if (!(socket->flags & SOCKET_REPORTED))
 		report(sk, tp, socket, socket->role == ROLE_ACTIVE ? TCP_OPENED : TCP_ACCEPTED, now);
-	report(sk, tp, socket, WITH_ERROR(TCP_CLOSED, sk->sk_err), now);
+	report_closed(sk, tp, socket, now);
 	forget(sk);
 }
 
@@ -255,7 +269,7 @@ static __always_inline void on_close(struct sock *sk, struct tcp_sock *tp, int o
 			return;
 		struct tcp_socket unknown = {};
 		describe_unknown(sk, tp, &unknown);
-		report(sk, tp, &unknown, WITH_ERROR(TCP_CLOSED, sk->sk_err), bpf_ktime_get_ns());
+		report_closed(sk, tp, &unknown, bpf_ktime_get_ns());
 		return;
 	}
 	if (socket->role == ROLE_LISTENER) {

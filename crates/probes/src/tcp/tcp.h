@@ -72,7 +72,8 @@ enum tcp_kind {
 	TCP_STALE,     /* the socket is gone though nobody said so */
 };
 
-/* What reaches user space, through the ring buffer or a read of the iterator. */
+/* What reaches user space, through the ring buffer or a read of the iterator. Only TCP_CLOSED, and what the iterator
+ * writes, has the counters; other events end before them. */
 struct tcp_event {
 	__u64 time_ns;
 	__u64 cookie;
