@@ -4,11 +4,14 @@
 
 mod harness;
 
+use std::collections::HashMap;
 use std::io::{Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, UdpSocket};
+use std::time::Duration;
 
 use harness::{Session, listen, pid};
-use model::{ConnectionEvent, Counters, Direction, Protocol};
+use libbpf_rs::MapCore;
+use model::{ConnectionEvent, Counters, Direction, Protocol, Subject};
 
 fn sum<'a>(flows: impl Iterator<Item = &'a model::Flow>) -> Counters {
     flows.fold(Counters::default(), |sum, flow| Counters {
@@ -172,8 +175,7 @@ fn udp_with_many_peers() {
 
 #[test]
 fn udp_sockets_shorter_than_an_interval() {
-    let mut session =
-        Session::with(|settings| settings.flow.interval = std::time::Duration::from_secs(3600));
+    let mut session = Session::with(|settings| settings.flow.interval = Duration::from_secs(3600));
     let server = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let to = server.local_addr().unwrap();
     for _ in 0..50 {
@@ -232,4 +234,91 @@ fn a_full_map_of_peers_is_counted() {
     session.until("seen and lost to add up", |session| {
         moved(session, to.port(), Direction::Ingress).packets_received + lost(session) >= 50
     });
+}
+
+#[test]
+fn sockets_that_close_while_they_are_read() {
+    // Reads follow each other without a pause, so that many connections close in the middle of one.
+    let mut session = Session::with(|settings| settings.flow.interval = Duration::from_millis(1));
+    let (listener, address) = listen(Ipv4Addr::LOCALHOST);
+    let port = address.port();
+    let server = std::thread::spawn(move || {
+        for stream in listener.incoming().take(3000) {
+            let mut stream = stream.unwrap();
+            stream.read_exact(&mut [0; 300]).unwrap();
+            stream.write_all(&[0; 500]).unwrap();
+        }
+    });
+    for turn in 0..3000 {
+        let mut client = TcpStream::connect(address).unwrap();
+        for part in [100, 100, 100] {
+            client.write_all(&vec![0; part]).unwrap();
+            if turn % 4 == 0 {
+                std::thread::yield_now();
+            }
+        }
+        client.read_exact(&mut [0; 500]).unwrap();
+    }
+    server.join().unwrap();
+    session.until("every end", |session| session.count(port, ConnectionEvent::Closed) >= 6000);
+    session.until("every byte", |session| {
+        moved(session, port, Direction::Egress).bytes_sent >= 900_000
+    });
+    assert_eq!(session.losses(), []);
+    let seen = session.finish();
+    let mut flows: HashMap<u64, Counters> = HashMap::new();
+    let mut closed: HashMap<u64, Counters> = HashMap::new();
+    for observation in
+        seen.0.iter().filter(|seen| seen.local.port() == port || seen.remote.port() == port)
+    {
+        match &observation.subject {
+            Subject::Flow(flow) => {
+                let sum = flows.entry(key(observation)).or_default();
+                sum.bytes_sent += flow.deltas.bytes_sent;
+                sum.bytes_received += flow.deltas.bytes_received;
+                sum.packets_sent += flow.deltas.packets_sent;
+                sum.packets_received += flow.deltas.packets_received;
+                sum.retransmits += flow.deltas.retransmits;
+            }
+            Subject::Connection(connection) if connection.event == ConnectionEvent::Closed => {
+                let totals = Counters { rtt_us: 0, ..connection.totals };
+                assert_eq!(closed.insert(key(observation), totals), None, "closed twice");
+            }
+            _ => {}
+        }
+    }
+    assert_eq!(closed.len(), 6000);
+    assert!(flows == closed, "flows do not sum up to what the connections moved");
+}
+
+/// Tells the ends of all connections to one listener apart.
+fn key(observation: &model::Observation) -> u64 {
+    let client = observation.local.port().max(observation.remote.port());
+    assert!(observation.cookie != 0 || client != 0);
+    if observation.cookie != 0 {
+        observation.cookie
+    } else {
+        u64::from(client) << 1 | (observation.direction == Direction::Ingress) as u64
+    }
+}
+
+#[test]
+fn a_socket_whose_end_was_never_shown_is_reported_once() {
+    // A size that no other map has finds this session's.
+    let size = 54_321 + pid() % 1000;
+    let mut session = Session::with(|settings| settings.tcp.max_sockets = size);
+    let sockets = libbpf_rs::query::MapInfoIter::default()
+        .find(|map| map.name == "sockets" && map.max_entries == size)
+        .map(|map| libbpf_rs::MapHandle::from_map_id(map.id).unwrap())
+        .expect("the map of sockets");
+    // An established socket at an address where there is none: its destruction must have gone unseen.
+    let mut socket = vec![0_u8; sockets.value_size() as usize];
+    let (established, active, reported) = (1, 1, 1);
+    socket[..3].copy_from_slice(&[established, active, reported]);
+    socket[4..6].copy_from_slice(&4242_u16.to_ne_bytes());
+    let address = 0xffff_8000_0000_1000_u64.to_ne_bytes();
+    sockets.update(&address, &socket, libbpf_rs::MapFlags::ANY).unwrap();
+    session.until("its end", |session| session.count(4242, ConnectionEvent::Closed) >= 1);
+    assert_eq!(sockets.lookup(&address, libbpf_rs::MapFlags::ANY).unwrap(), None);
+    assert_eq!(session.finish().count(4242, ConnectionEvent::Closed), 1);
 }
