@@ -1,6 +1,8 @@
 //! What Amphipod costs, and what it takes from others: measured, against the goals.
 
+mod agent;
 mod child;
+mod crowd;
 mod exposition;
 mod host;
 mod http;
@@ -45,9 +47,10 @@ const IP: Tool = ("ip", "iproute2");
 const WEB: &[Tool] = &[IP, ("wrk", "wrk"), ("nginx", "nginx")];
 
 /// In the order in which they run.
-const BENCHES: [Bench; 2] = [
+const BENCHES: [Bench; 3] = [
     Bench { name: "programs", tools: &[IP], run: programs::run },
     Bench { name: "http", tools: WEB, run: http::run },
+    Bench { name: "agent", tools: WEB, run: agent::run },
 ];
 
 /// The process of a load, which a bench starts itself.

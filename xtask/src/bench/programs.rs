@@ -2,6 +2,7 @@
 
 use anyhow::{Result, bail};
 
+use super::crowd::Crowd;
 use super::lab::{Lab, RUN_TIME};
 use super::load::{Counts, Request};
 use super::report::{Findings, Grid};
@@ -175,15 +176,15 @@ fn datagrams(lab: &Lab, findings: &mut Findings) -> Result<()> {
 fn live(lab: &Lab, findings: &mut Findings) -> Result<()> {
     const CONNECTIONS: usize = 25_000;
     lab.check_off()?;
-    let mut client = Worker::client(lab)?;
+    let mut crowd = Crowd::new(lab);
     let subject = lab.subject(&format!("{RUN_TIME}[flow]\ninterval = \"1s\"\n"))?;
     lab.say(&format!("{CONNECTIONS} live connections, both ends here"));
-    client.run(&Request::Hold { connections: CONNECTIONS })?;
+    crowd.grow(CONNECTIONS)?;
     await_reads(lab, &subject, 1, CONNECTIONS)?;
     let (mut idle, mut active) = (Vec::new(), Vec::new());
     for _ in 0..lab.options.rounds {
         idle.push(await_reads(lab, &subject, 2, CONNECTIONS)?);
-        client.run(&Request::Touch)?;
+        crowd.touch()?;
         active.push(await_reads(lab, &subject, 1, CONNECTIONS)?);
     }
     subject.stop()?;
