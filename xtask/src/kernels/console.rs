@@ -58,6 +58,28 @@ pub fn parse(lines: &[String]) -> Outcome {
     outcome
 }
 
+/// Lines that are shown of a guest that did not reach its end, or in which something else than a test failed.
+const LAST_LINES: usize = 25;
+
+/// Lines that are shown of each panic.
+const PANIC_LINES: usize = 4;
+
+/// What explains the failures: each test's panic; if there is none, the end.
+pub fn excerpt<'a>(lines: &'a [String], outcome: &Outcome) -> Vec<&'a str> {
+    let panics = lines
+        .iter()
+        .enumerate()
+        .filter(|(_, line)| line.contains("' panicked at ") || line.contains(") panicked at "));
+    let mut shown: Vec<&str> = panics
+        .flat_map(|(at, _)| lines.iter().skip(at).take(PANIC_LINES))
+        .map(String::as_str)
+        .collect();
+    if shown.is_empty() || !outcome.done {
+        shown.extend(lines.iter().skip(lines.len().saturating_sub(LAST_LINES)).map(String::as_str));
+    }
+    shown
+}
+
 impl Outcome {
     /// Counts one failure of something else than a test.
     pub fn fail(&mut self, what: String) {
@@ -153,6 +175,18 @@ mod tests {
             1,
             &["the guest did not reach its end, in flow"],
         );
+    }
+
+    #[test]
+    fn panics_explain_failures() {
+        let text = "@run tcp\ntest a ... FAILED\nthread 'a' (12) panicked at tests/tcp.rs:3:1:\nleft: 1\nright: 2\nnote\n\
+                    more\n@exit tcp 101\n@done";
+        let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
+        let shown =
+            ["thread 'a' (12) panicked at tests/tcp.rs:3:1:", "left: 1", "right: 2", "note"];
+        assert_eq!(excerpt(&lines, &parse(&lines)), shown);
+        lines.pop();
+        assert_eq!(excerpt(&lines, &parse(&lines)).last(), Some(&"@exit tcp 101"));
     }
 
     #[test]

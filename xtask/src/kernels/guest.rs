@@ -16,6 +16,8 @@ pub struct Guest<'a> {
     pub architecture: &'a str,
     pub kernel: &'a Path,
     pub initramfs: &'a Path,
+    /// For the kernel, beside what every guest gets.
+    pub parameters: &'a str,
     pub memory_mb: u32,
     /// After which it is killed.
     pub limit: Duration,
@@ -88,7 +90,10 @@ impl Guest<'_> {
             // The level shows what kills a kernel, and keeps warnings out of the tests' lines.
             .args([
                 "-append",
-                &format!("console={console} loglevel=3 panic=-1 random.trust_cpu=on"),
+                &format!(
+                    "console={console} loglevel=3 panic=-1 mitigations=off {}",
+                    self.parameters
+                ),
             ])
             .stdin(Stdio::null())
             .stdout(Stdio::piped())

@@ -31,6 +31,9 @@ pub struct Kernel {
     pub suite: String,
     /// The package that always depends on the suite's newest kernel.
     pub package: String,
+    /// Kernel parameters that only this one needs.
+    #[serde(default)]
+    pub parameters: String,
     /// Why it may be missing from the mirror.
     pub unavailable: Option<String>,
     /// Tests that cannot pass here, and why.

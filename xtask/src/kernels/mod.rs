@@ -28,9 +28,6 @@ use table::Column;
 /// How many guests run at a time. Each has two processors; more would only make their clocks late.
 const GUESTS: usize = 2;
 
-/// Lines of the console that are shown where a guest did not reach its end.
-const LAST_LINES: usize = 25;
-
 /// `kernels [--refresh] [NAME...]`: all of the matrix, or what is named.
 pub fn run(arguments: &[String]) -> Result<ExitCode> {
     let (flags, names): (Vec<String>, Vec<String>) =
@@ -124,6 +121,7 @@ fn boot(
         architecture: &kernel.architecture,
         kernel: &image.vmlinuz,
         initramfs: &initramfs,
+        parameters: &kernel.parameters,
         memory_mb: matrix.memory_mb,
         limit,
     };
@@ -135,8 +133,8 @@ fn boot(
         outcome.fail("no verdict came from the guest".to_owned());
     }
     if outcome.failed > 0 {
-        println!("kernels: {}: the end of {}:", kernel.name, log.display());
-        for line in lines.iter().skip(lines.len().saturating_sub(LAST_LINES)) {
+        println!("kernels: {}: from {}:", kernel.name, log.display());
+        for line in console::excerpt(&lines, &outcome) {
             println!("  {} | {line}", kernel.name);
         }
     }
