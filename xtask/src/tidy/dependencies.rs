@@ -1,7 +1,7 @@
 //! Rules on what depends on what.
 
 use super::Finding;
-use super::tree::{Package, Tree};
+use super::tree::Tree;
 
 /// What each crate may use of this workspace. Tests may use more: `sim` serves them.
 const MAY_USE: [(&str, &[&str]); 6] = [
@@ -14,10 +14,8 @@ const MAY_USE: [(&str, &[&str]); 6] = [
 ];
 
 pub fn direction(tree: &Tree) -> Vec<Finding> {
-    let own: Vec<&Package> =
-        tree.packages.iter().filter(|package| package.source.is_none()).collect();
     let mut findings = Vec::new();
-    for package in &own {
+    for package in &tree.crates {
         let Some((_, allowed)) = MAY_USE.iter().find(|(name, _)| *name == package.name) else {
             findings.push(Finding::new(
                 &package.name,
@@ -25,7 +23,7 @@ pub fn direction(tree: &Tree) -> Vec<Finding> {
             ));
             continue;
         };
-        let ours = |name: &str| own.iter().any(|other| other.name == name);
+        let ours = |name: &str| tree.crates.iter().any(|other| other.name == name);
         for dependency in package
             .dependencies
             .iter()
@@ -44,27 +42,23 @@ pub fn direction(tree: &Tree) -> Vec<Finding> {
 
 pub fn licences(tree: &Tree) -> Vec<Finding> {
     let mut findings = Vec::new();
-    for package in tree.packages.iter().filter(|package| package.source.is_some()) {
-        let place = format!("{} {}", package.name, package.version);
+    for dependency in &tree.dependencies {
+        let place = format!("{} {}", dependency.name, dependency.version);
         let exceptions = tree
             .deny
             .licenses
             .exceptions
             .iter()
-            .filter(|exception| exception.crate_name == package.name);
+            .filter(|exception| exception.crate_name == dependency.name);
         let allowed: Vec<&str> = exceptions
             .flat_map(|exception| &exception.allow)
             .chain(&tree.deny.licenses.allow)
             .map(String::as_str)
             .collect();
-        match &package.license {
-            None => findings.push(Finding::new(&place, "names no licence")),
-            Some(licence) if !satisfied(licence, &allowed) => {
-                findings.push(Finding::new(&place, licence))
-            }
-            Some(_) => {}
+        if !satisfied(&dependency.licence, &allowed) {
+            findings.push(Finding::new(&place, format!("licence {:?}", dependency.licence)));
         }
-        if tree.deny.bans.deny.iter().any(|ban| ban.name == package.name) {
+        if tree.deny.bans.deny.iter().any(|ban| ban.name == dependency.name) {
             findings.push(Finding::new(&place, "banned in deny.toml"));
         }
     }
@@ -111,7 +105,7 @@ fn one(words: &mut Words, allowed: &[&str]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tree::Dependency;
+    use super::super::tree::{Ban, Bans, Crate, Deny, Dependency, Licensed, Licenses};
     use super::*;
 
     fn check(expression: &str, expected: bool) {
@@ -137,11 +131,8 @@ mod tests {
 
     #[test]
     fn crates_depend_in_one_direction() {
-        let package = |name: &str, uses: &[(&str, Option<&str>)]| Package {
+        let package = |name: &str, uses: &[(&str, Option<&str>)]| Crate {
             name: name.to_owned(),
-            version: "0.1.0".to_owned(),
-            license: None,
-            source: None,
             dependencies: uses
                 .iter()
                 .map(|(name, kind)| Dependency {
@@ -151,7 +142,7 @@ mod tests {
                 .collect(),
         };
         let mut tree = Tree::of(&[]);
-        tree.packages = vec![
+        tree.crates = vec![
             package("model", &[("serde", None)]),
             package("probes", &[("model", None), ("sim", Some("dev"))]),
             package("sim", &[]),
@@ -164,5 +155,28 @@ mod tests {
         assert_eq!(texts.len(), 2, "{texts:?}");
         assert_eq!(texts[0], "agent: may not depend on sim");
         assert!(texts[1].starts_with("novelty: has no place"));
+    }
+
+    #[test]
+    fn licences_and_bans_are_those_of_deny_toml() {
+        let dependency = |name: &str, licence: &str| Licensed {
+            name: name.to_owned(),
+            version: "v1.0.0".to_owned(),
+            licence: licence.to_owned(),
+        };
+        let mut tree = Tree::of(&[]);
+        tree.deny = Deny {
+            licenses: Licenses { allow: vec!["MIT".to_owned()], exceptions: vec![] },
+            bans: Bans { deny: vec![Ban { name: "banned".to_owned() }] },
+        };
+        tree.dependencies = vec![
+            dependency("good", "MIT OR GPL-3.0-only"),
+            dependency("banned", "MIT"),
+            dependency("bad", "GPL-3.0-only"),
+            dependency("silent", ""),
+        ];
+        let places: Vec<String> =
+            licences(&tree).into_iter().map(|finding| finding.place).collect();
+        assert_eq!(places, ["banned v1.0.0", "bad v1.0.0", "silent v1.0.0"]);
     }
 }

@@ -10,8 +10,19 @@ use crate::{process, repository};
 /// The repository's text files and its dependencies.
 pub struct Tree {
     pub files: Vec<File>,
-    pub packages: Vec<Package>,
+    /// The workspace's own crates.
+    pub crates: Vec<Crate>,
+    /// What they are built from, tests included.
+    pub dependencies: Vec<Licensed>,
     pub deny: Deny,
+}
+
+/// A crate from outside: `serde v1.0.229`, and its licence as an SPDX expression; empty if it names none.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Licensed {
+    pub name: String,
+    pub version: String,
+    pub licence: String,
 }
 
 pub struct File {
@@ -31,14 +42,9 @@ impl File {
     }
 }
 
-/// A crate as cargo resolved it.
 #[derive(Deserialize)]
-pub struct Package {
+pub struct Crate {
     pub name: String,
-    pub version: String,
-    pub license: Option<String>,
-    /// `None` for a crate of this workspace.
-    pub source: Option<String>,
     pub dependencies: Vec<Dependency>,
 }
 
@@ -82,7 +88,7 @@ pub struct Ban {
 
 #[derive(Deserialize)]
 struct Metadata {
-    packages: Vec<Package>,
+    packages: Vec<Crate>,
 }
 
 impl Tree {
@@ -94,17 +100,18 @@ impl Tree {
                 files.push(File { path: path.to_string_lossy().into_owned(), text });
             }
         }
-        let json = process::bytes(repository::cargo().args([
-            "metadata",
-            "--locked",
-            "--format-version",
-            "1",
-        ]))?;
+        let mut metadata = repository::cargo();
+        metadata.args(["metadata", "--no-deps", "--locked", "--format-version", "1"]);
+        let json = process::bytes(&mut metadata)?;
         let metadata: Metadata = serde_json::from_slice(&json).context("read cargo metadata")?;
+        // Not from the metadata: that counts optional crates that nobody asked for.
+        let mut tree = repository::cargo();
+        tree.args(["tree", "--workspace", "--locked", "--prefix", "none", "--format", "{p}\t{l}"]);
+        let dependencies = licensed(&process::output(&mut tree)?);
         let deny =
             fs::read_to_string(repository::root().join("deny.toml")).context("read deny.toml")?;
         let deny = toml::from_str(&deny).context("read deny.toml")?;
-        Ok(Self { files, packages: metadata.packages, deny })
+        Ok(Self { files, crates: metadata.packages, dependencies, deny })
     }
 
     #[cfg(test)]
@@ -115,7 +122,8 @@ impl Tree {
         };
         Self {
             files: files.iter().map(file).collect(),
-            packages: Vec::new(),
+            crates: Vec::new(),
+            dependencies: Vec::new(),
             deny: Deny::default(),
         }
     }
@@ -129,5 +137,42 @@ impl Tree {
         let findings = rule(&Self::of(files));
         let places: Vec<&str> = findings.iter().map(|finding| finding.place.as_str()).collect();
         assert_eq!(places, expected, "{findings:?}");
+    }
+}
+
+/// Reads lines like `serde v1.0.229 (*)\tMIT OR Apache-2.0`; crates of the workspace have a path in brackets.
+fn licensed(text: &str) -> Vec<Licensed> {
+    let mut found = std::collections::BTreeMap::new();
+    for (package, licence) in text.lines().filter_map(|line| line.split_once('\t')) {
+        let words: Vec<&str> = package.split_whitespace().collect();
+        let [name, version, rest @ ..] = words.as_slice() else { continue };
+        if rest.iter().any(|word| word.starts_with("(/")) {
+            continue;
+        }
+        let licence = licence.trim_end_matches("(*)").trim();
+        found.insert(((*name).to_owned(), (*version).to_owned()), licence.to_owned());
+    }
+    found
+        .into_iter()
+        .map(|((name, version), licence)| Licensed { name, version, licence })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dependencies_are_read_from_the_tree() {
+        let text = "model v0.1.0 (/src/crates/model)\tApache-2.0\nserde v1.0.2\tMIT OR Apache-2.0\n\n\
+                    serde_derive v1.0.2 (proc-macro)\tMIT\nserde v1.0.2\tMIT OR Apache-2.0 (*)\nodd v2.0.0\t\n";
+        let found: Vec<String> = licensed(text)
+            .iter()
+            .map(|d| format!("{} {} {}", d.name, d.version, d.licence))
+            .collect();
+        assert_eq!(
+            found,
+            ["odd v2.0.0 ", "serde v1.0.2 MIT OR Apache-2.0", "serde_derive v1.0.2 MIT"]
+        );
     }
 }
