@@ -15,7 +15,7 @@ const USAGE: &str = "usage: cargo xtask VERB
   tidy               the house rules that a tool can check
   bpf                compile every BPF object, for every architecture
   kernels [NAME...]  boot the kernels of vm/kernels.toml and test the probes in each; --refresh fetches them anew
-  bench [NAME...]    what Amphipod costs: programs, http; --json FILE, --seconds N, --rounds N";
+  bench [NAME...]    what Amphipod costs: programs, http, agent, sidecar, scale; --json FILE, --seconds N, --rounds N";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();

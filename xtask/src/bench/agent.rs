@@ -22,6 +22,8 @@ const NAME: &str = "agent";
 /// New connections: so many a second, for so many times the length of another measurement.
 const RATE: f64 = 12_000.0;
 const LENGTHS: f64 = 10.0;
+/// What the agent calls the part that finds names, among its losses.
+const IDENTITY: &str = "identity";
 /// Live connections, both ends on this host.
 const LIVE: usize = 50_000;
 /// The agent's default.
@@ -58,8 +60,13 @@ impl<'a> Meter<'a> {
         Ok(Self { subject, cpu: subject.cpu()?, begin: Instant::now() })
     }
 
+    /// Lets time pass until so long after the start.
+    pub fn pass_until(&self, lab: &Lab, time: Duration) -> Result<()> {
+        lab.interrupt.pass(time.saturating_sub(self.begin.elapsed()))
+    }
+
     /// Percent of one core since the start.
-    pub fn cpu_percent(&self) -> Result<f64> {
+    fn cpu_percent(&self) -> Result<f64> {
         let cpu = self.subject.cpu()?.saturating_sub(self.cpu);
         Ok(100.0 * cpu.as_secs_f64() / self.begin.elapsed().as_secs_f64())
     }
@@ -74,13 +81,20 @@ impl<'a> Meter<'a> {
     }
 }
 
-pub fn megabytes(bytes: u64) -> f64 {
+fn megabytes(bytes: u64) -> f64 {
     bytes as f64 / f64::from(1 << 20)
 }
 
-/// Everything that did not get through, as the agent itself tells.
+/// What did not get through, as the agent itself tells. Names that it forgot cost no record.
 fn lost(status: &Status) -> u64 {
-    status.losses.iter().map(|loss| loss.count).sum()
+    let records = status.losses.iter().filter(|loss| loss.probe != IDENTITY);
+    records.map(|loss| loss.count).sum()
+}
+
+/// Names that found their table full.
+fn forgotten(status: &Status) -> u64 {
+    let names = status.losses.iter().filter(|loss| loss.probe == IDENTITY);
+    names.map(|loss| loss.count).sum()
 }
 
 fn loads(lab: &Lab, grid: &mut Grid) -> Result<()> {
@@ -116,14 +130,14 @@ fn many_connections(lab: &Lab, findings: &mut Findings, grid: &mut Grid) -> Resu
     let figures = meter.figures()?;
     let served = server.count()?;
     let seen = Seen::await_all(lab, &subject, &asked)?;
-    let lost = lost(&subject.status()?) as f64;
+    let status = subject.status()?;
     subject.stop()?;
 
     grid.line(
         format!("new connections, {:.0}/s", asked.connections as f64 / asked.seconds),
         figures,
     );
-    findings.rows.extend(seen.rows(&asked, &served, lost));
+    findings.rows.extend(seen.rows(&asked, &served, &status));
     Ok(())
 }
 
@@ -173,8 +187,9 @@ impl Seen {
         Ok(Self::read(lab, &subject.metrics()?))
     }
 
-    fn rows(&self, asked: &Counts, served: &Counts, lost: f64) -> Vec<Row> {
+    fn rows(&self, asked: &Counts, served: &Counts, status: &Status) -> Vec<Row> {
         let count = |name: &str, value: f64| Row::new(NAME, name, Unit::Count, Summary::one(value));
+        let lost = lost(status) as f64;
         let truth = asked.connections as f64;
         let missing =
             (truth - self.opened).abs() + (served.connections as f64 - self.accepted).abs();
@@ -195,7 +210,8 @@ impl Seen {
             count("connections missing or twice, both ends", missing),
             bytes("client", client).peers("76 % missing"),
             bytes("server", server).peers("76 % missing"),
-            count("lost, as counted", lost),
+            count("records lost, as counted", lost),
+            count("names pushed out of full tables", forgotten(status) as f64),
             count("missing and not counted as lost", (missing - lost).max(0.0))
                 .goal(Goal::AtMost(0.0)),
         ]
@@ -245,7 +261,7 @@ fn active(lab: &Lab, subject: &Subject<'_>, crowd: &mut Crowd<'_>) -> Result<Vec
     let meter = Meter::start(subject)?;
     for interval in 1..=INTERVALS {
         crowd.touch()?;
-        lab.interrupt.pass((interval * INTERVAL).saturating_sub(meter.begin.elapsed()))?;
+        meter.pass_until(lab, interval * INTERVAL)?;
     }
     meter.figures()
 }

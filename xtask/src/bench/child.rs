@@ -61,10 +61,6 @@ impl Child {
         Ok(Self { name, running, stdin, lines, log })
     }
 
-    pub fn pid(&self) -> u32 {
-        self.running.id()
-    }
-
     pub fn tell(&mut self, line: &str) -> Result<()> {
         let stdin = self.stdin.as_mut().ok_or_else(|| anyhow!("{}: no pipe", self.name))?;
         writeln!(stdin, "{line}").and_then(|()| stdin.flush()).with_context(|| self.describe())

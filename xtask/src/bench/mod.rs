@@ -14,7 +14,9 @@ mod processor;
 mod programs;
 mod report;
 mod row;
+mod scale;
 mod service;
+mod sidecar;
 mod site;
 mod statistics;
 mod subject;
@@ -46,11 +48,15 @@ struct Bench {
 const IP: Tool = ("ip", "iproute2");
 const WEB: &[Tool] = &[IP, ("wrk", "wrk"), ("nginx", "nginx")];
 
+const SIDECAR: &[Tool] = &[IP, ("wrk", "wrk"), ("nginx", "nginx"), ("haproxy", "haproxy")];
+
 /// In the order in which they run.
-const BENCHES: [Bench; 3] = [
+const BENCHES: [Bench; 5] = [
     Bench { name: "programs", tools: &[IP], run: programs::run },
     Bench { name: "http", tools: WEB, run: http::run },
     Bench { name: "agent", tools: WEB, run: agent::run },
+    Bench { name: "sidecar", tools: SIDECAR, run: sidecar::run },
+    Bench { name: "scale", tools: &[IP], run: scale::run },
 ];
 
 /// The process of a load, which a bench starts itself.

@@ -33,7 +33,6 @@ pub enum Unit {
     Percent,
     Nanoseconds,
     Microseconds,
-    Milliseconds,
     /// Of 2^20 bytes.
     Megabytes,
     PerSecond,
@@ -46,7 +45,6 @@ impl Unit {
             Self::Percent => "%",
             Self::Nanoseconds => "ns",
             Self::Microseconds => "µs",
-            Self::Milliseconds => "ms",
             Self::Megabytes => "MB",
             Self::PerSecond => "/s",
         }
@@ -60,7 +58,7 @@ impl Unit {
         match self {
             Self::Count | Self::PerSecond => format!("{value:.0}"),
             Self::Nanoseconds if value >= 10.0 => format!("{value:.0}"),
-            Self::Nanoseconds | Self::Microseconds | Self::Milliseconds | Self::Megabytes => {
+            Self::Nanoseconds | Self::Microseconds | Self::Megabytes => {
                 format!("{value:.1}")
             }
             Self::Percent => format!("{value:.2}"),

@@ -154,8 +154,10 @@ impl<'a> Stage<'a> {
         match traffic {
             Traffic::KeepAlive | Traffic::PerRequest => {
                 let close = traffic == Traffic::PerRequest;
-                let plan =
-                    wrk::Plan { url: url.to_owned(), connections: 16, threads: 1, seconds, close };
+                // Making connections is more work for the client than for the server.
+                let threads = if close { 2 } else { 1 };
+                let (url, connections) = (url.to_owned(), CONNECTIONS);
+                let plan = wrk::Plan { url, connections, threads, seconds, close };
                 let outcome = wrk::run(self.lab, &plan)?;
                 Ok(Told {
                     events: outcome.requests as f64,
