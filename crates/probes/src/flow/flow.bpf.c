@@ -26,7 +26,9 @@ extern void *bpf_rdonly_cast(const void *object, __u32 type) __ksym __weak;
 /* The memory behind the key may already be another socket's, or nobody's. */
 static __always_inline bool same_socket(struct tcp_sock *tp, struct tcp_socket *socket, const bool cast)
 {
-	return LOAD(tp, inet_conn.icsk_inet.sk.__sk_common.skc_cookie.counter) == (__s64)socket->cookie &&
+	/* Before 5.12 a socket may have no cookie yet. */
+	return (!socket->cookie ||
+		LOAD(tp, inet_conn.icsk_inet.sk.__sk_common.skc_cookie.counter) == (__s64)socket->cookie) &&
 	       LOAD(tp, inet_conn.icsk_inet.sk.__sk_common.skc_state) != TCP_CLOSE &&
 	       bpf_ntohs(LOAD(tp, inet_conn.icsk_inet.inet_sport)) == socket->local_port;
 }

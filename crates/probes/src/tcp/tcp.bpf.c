@@ -166,7 +166,6 @@ static __always_inline void listening_owner(struct owner *owner, __u16 port)
 static __always_inline void on_syn_recv(struct sock *sk)
 {
 	struct tcp_socket socket = {
-		.cookie = cookie_of(sk),
 		.role = ROLE_PASSIVE,
 		.state = TCP_SYN_RECV,
 	};
@@ -184,6 +183,8 @@ static __always_inline void on_established(struct sock *sk, struct tcp_sock *tp)
 	__u64 now = bpf_ktime_get_ns();
 	if (socket->role == ROLE_ACTIVE)
 		socket->connect_ns = now - socket->start_ns;
+	else /* what it was before, the kernel overwrites with the request's */
+		socket->cookie = cookie_of(sk);
 	socket->start_ns = now;
 	socket->reported_ns = now;
 	socket->local_port = bpf_ntohs(tp->inet_conn.icsk_inet.inet_sport);
@@ -395,7 +396,7 @@ SEC("fexit/inet_csk_accept")
 int tcp_accept(__u64 *ctx)
 {
 	/* The returned socket comes after the arguments, whose number changed in 6.10. The barriers keep the compiler
-	 * from computing one address for both, which the verifier before 6.13 refuses ("modified ctx ptr"). */
+	 * from computing one address for both, which not every verifier takes ("modified ctx ptr"). */
 	struct sock *sk;
 	if (bpf_core_type_exists(struct proto_accept_arg)) {
 		sk = (void *)ctx[2];
