@@ -4,7 +4,7 @@ use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use model::status::Status;
+use model::status::{Loss, Status};
 
 use super::crowd::Crowd;
 use super::exposition::Exposition;
@@ -103,11 +103,14 @@ fn loads(lab: &Lab, grid: &mut Grid) -> Result<()> {
         let mut samples = Vec::new();
         for round in 1..=lab.options.rounds {
             lab.say(&format!("agent, {}: round {round} of {}", traffic.name(), lab.options.rounds));
-            let subject = lab.subject(DEFAULT)?;
-            let meter = Meter::start(&subject)?;
-            stage.measure(traffic, lab.options.seconds, Some(&subject))?;
-            samples.push(meter.figures()?);
-            subject.stop()?;
+            samples.push(lab.undisturbed(|| {
+                let subject = lab.subject(DEFAULT)?;
+                let meter = Meter::start(&subject)?;
+                stage.measure(traffic, lab.options.seconds, Some(&subject))?;
+                let figures = meter.figures()?;
+                subject.stop()?;
+                Ok(figures)
+            })?);
         }
         grid.medians(traffic.name(), &samples);
     }
@@ -132,6 +135,11 @@ fn many_connections(lab: &Lab, findings: &mut Findings, grid: &mut Grid) -> Resu
     let seen = Seen::await_all(lab, &subject, &asked)?;
     let status = subject.status()?;
     subject.stop()?;
+    let losses = status.losses.iter().filter(|loss| loss.count > 0);
+    findings.notes.extend(losses.map(|loss| {
+        let Loss { probe, stage, cause, count } = loss;
+        format!("agent: new connections: lost {count}: {probe} {stage} {cause}")
+    }));
 
     grid.line(
         format!("new connections, {:.0}/s", asked.connections as f64 / asked.seconds),

@@ -3,6 +3,7 @@
 mod agent;
 mod child;
 mod crowd;
+mod disturbance;
 mod exposition;
 mod host;
 mod http;
@@ -25,16 +26,15 @@ mod worker;
 mod wrk;
 
 use std::process::ExitCode;
-use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
 use crate::repository;
+use disturbance::Disturbance;
 use host::Tool;
 use interrupt::Interrupt;
 use lab::Lab;
 use options::Options;
-use processor::Machine;
 use report::{Findings, Report};
 use site::Site;
 
@@ -76,14 +76,15 @@ pub fn run(arguments: &[String]) -> Result<ExitCode> {
     if !binary.is_file() {
         bail!("{}: no such file; build it: ./x build", binary.display());
     }
-    let lab = Lab { interrupt: Interrupt::watch()?, site: Site::build()?, options, binary };
+    let lab = Lab::new(Site::build()?, Interrupt::watch()?, options, binary);
     for holder in host::holders()? {
         lab.say(&format!("{holder} has BPF programs in the kernel: its cost is in every figure"));
     }
 
-    let begin = Disturbance::begin(&lab)?;
+    let others = Disturbance::watch(&lab.site)?;
     let mut findings = Findings::default();
     for bench in wanted {
+        lab.begin();
         let found = (bench.run)(&lab).with_context(|| format!("bench {}", bench.name))?;
         findings.add(found);
     }
@@ -91,7 +92,7 @@ pub fn run(arguments: &[String]) -> Result<ExitCode> {
         machine: host::machine(),
         seconds: lab.options.seconds,
         rounds: lab.options.rounds,
-        disturbance_percent: begin.percent(&lab)?,
+        disturbance_percent: others.percent()?,
         findings,
     };
     print!("{}", report.text());
@@ -102,32 +103,4 @@ pub fn run(arguments: &[String]) -> Result<ExitCode> {
     let (goals, missed) = report.goals();
     println!("bench: {goals} goals, {missed} missed");
     Ok(ExitCode::SUCCESS)
-}
-
-/// What others use of the processors while the benches run.
-struct Disturbance {
-    machine: Machine,
-    own: Duration,
-}
-
-impl Disturbance {
-    fn begin(lab: &Lab) -> Result<Self> {
-        Ok(Self { machine: Machine::now()?, own: own(lab)? })
-    }
-
-    /// Of the whole machine.
-    fn percent(&self, lab: &Lab) -> Result<f64> {
-        let now = Self::begin(lab)?;
-        let (busy, time) = now.machine.since(&self.machine);
-        let others = busy.saturating_sub(now.own.saturating_sub(self.own));
-        let processors = std::thread::available_parallelism().map_or(1, usize::from);
-        Ok(100.0 * others.as_secs_f64() / time.as_secs_f64() / processors as f64)
-    }
-}
-
-/// What everything that belongs to the benches has used.
-fn own(lab: &Lab) -> Result<Duration> {
-    let site = processor::used_by(lab.site.instance.cgroup())?;
-    let this = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
-    Ok(site + Duration::try_from(this).unwrap_or_default())
 }

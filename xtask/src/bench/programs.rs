@@ -59,14 +59,15 @@ fn connections(lab: &Lab, findings: &mut Findings) -> Result<()> {
         let mut samples = Vec::new();
         for round in 1..=lab.options.rounds {
             lab.say(&format!("connections, {place}: round {round} of {}", lab.options.rounds));
-            lab.check_off()?;
-            let subject = lab.subject(RUN_TIME)?;
             let (seconds, targets) = (lab.options.seconds, targets.clone());
             let request = Request::Connect { targets, threads: CLIENTS, seconds, per_second: None };
-            let (counts, programs) = watch(&subject, || client.run(&request))?;
-            check_seen(lab, &subject, &counts)?;
-            subject.stop()?;
-            samples.push((counts, programs));
+            samples.push(lab.undisturbed(|| {
+                let subject = lab.subject(RUN_TIME)?;
+                let (counts, programs) = watch(&subject, || client.run(&request))?;
+                check_seen(lab, &subject, &counts)?;
+                subject.stop()?;
+                Ok((counts, programs))
+            })?);
         }
         let each = |value: &dyn Fn(&Counts, &Programs) -> f64| {
             Summary::of(samples.iter().map(|(counts, programs)| value(counts, programs)))
@@ -146,17 +147,18 @@ fn datagrams(lab: &Lab, findings: &mut Findings) -> Result<()> {
     let mut samples = Vec::new();
     for round in 1..=lab.options.rounds {
         lab.say(&format!("datagrams: round {round} of {}", lab.options.rounds));
-        lab.check_off()?;
-        let subject = lab.subject(RUN_TIME)?;
         let seconds = lab.options.seconds;
         let request = Request::Send { target, sockets: 1, seconds, per_second: None };
-        let (counts, programs) = watch(&subject, || client.run(&request))?;
-        let (runs, _) = programs.sum(|name| name == "flow_egress");
-        if runs < counts.datagrams {
-            bail!("{} datagrams were sent, and flow_egress ran {runs} times", counts.datagrams);
-        }
-        subject.stop()?;
-        samples.push(programs);
+        samples.push(lab.undisturbed(|| {
+            let subject = lab.subject(RUN_TIME)?;
+            let (counts, programs) = watch(&subject, || client.run(&request))?;
+            let (runs, _) = programs.sum(|name| name == "flow_egress");
+            if runs < counts.datagrams {
+                bail!("{} datagrams were sent, and flow_egress ran {runs} times", counts.datagrams);
+            }
+            subject.stop()?;
+            Ok(programs)
+        })?);
     }
     let per_run = |choose: fn(&str) -> bool| {
         Summary::of(samples.iter().map(|programs| programs.per_run(choose)))

@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use serde::Serialize;
 
+use super::disturbance::NOISY_PERCENT;
 use super::host::Machine;
 use super::row::{Row, Unit};
 use super::statistics::Summary;
@@ -86,9 +87,6 @@ pub struct Report {
     pub findings: Findings,
 }
 
-/// From here on, figures depend on what else runs.
-pub const NOISY_PERCENT: f64 = 5.0;
-
 impl Report {
     pub fn text(&self) -> String {
         let Self { machine, findings, .. } = self;
@@ -155,7 +153,7 @@ mod tests {
         let notes = vec!["beware".to_owned()];
         let machine = Machine { kernel: "6.1".into(), processor: "P".into(), processors: 2 };
         let findings = Findings { rows, grids: vec![grid], notes };
-        Report { machine, seconds: 3.0, rounds: 2, disturbance_percent: 7.0, findings }
+        Report { machine, seconds: 3.0, rounds: 2, disturbance_percent: 17.0, findings }
     }
 
     #[test]
@@ -170,7 +168,7 @@ mod tests {
                         x 10  2.0        6\n\
                         \n\
                         2 processors (P), Linux 6.1; 3 s a measurement, 2 rounds; median, spread from the smallest to the largest\n\
-                        other processes took 7.0 % of the machine: NOISY\n\
+                        other processes took 17.0 % of the machine: NOISY\n\
                         beware\n";
         assert_eq!(report().text(), expected);
         assert_eq!(report().goals(), (2, 1));
