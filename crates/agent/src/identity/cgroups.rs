@@ -26,6 +26,10 @@ pub enum Owner {
     Named(Arc<Identity>),
     /// The root, or a group that no known software made.
     Nobody,
+    /// A pod outside of this agent's scope.
+    Foreign {
+        uid: Arc<str>,
+    },
 }
 
 impl Owner {
@@ -37,6 +41,7 @@ impl Owner {
                     + identity.workload.as_ref().map_or(0, |workload| workload.name.len())
             }
             Self::Nobody => 0,
+            Self::Foreign { uid } => uid.len(),
         }
     }
 }

@@ -34,6 +34,8 @@ impl Cause {
 pub struct Counters {
     /// Records delivered whose local end should have a name and has none.
     pub unattributed: Vec<(Cause, u64)>,
+    /// Observations of pods out of scope: not delivered.
+    pub out_of_scope: u64,
     /// Records delivered.
     pub records: u64,
     /// Records waiting now.
@@ -49,6 +51,8 @@ pub struct Counters {
     pub rescans: u64,
     /// Reads of `/proc/PID/cgroup`.
     pub process_reads: u64,
+    /// Containers read for their network namespace.
+    pub namespace_reads: u64,
     pub tables: Vec<Table>,
 }
 

@@ -10,6 +10,7 @@ use super::address::Found;
 use super::clock::Moment;
 use super::local::Local;
 use super::names::Names;
+use super::netns::Holder;
 use super::pending::{Key, Parked, Pending};
 use super::remote::Remote;
 use super::{Cause, Config, Counters, Table};
@@ -25,6 +26,7 @@ pub struct Directory {
     expired: Moment,
     unattributed: [u64; Cause::ALL.len()],
     records: u64,
+    out_of_scope: u64,
     parked_total: u64,
     patched: u64,
     given_up: u64,
@@ -36,6 +38,8 @@ pub struct Directory {
 enum Outcome {
     Wait { key: Key, deadline: Moment },
     Done(Ends),
+    /// Nothing of ours.
+    OutOfScope,
 }
 
 #[derive(Default)]
@@ -70,6 +74,7 @@ impl Directory {
             expired: Moment::default(),
             unattributed: Default::default(),
             records: 0,
+            out_of_scope: 0,
             parked_total: 0,
             patched: 0,
             given_up: 0,
@@ -106,6 +111,7 @@ impl Directory {
         let since = self.names.at;
         match self.settle(&observation, since, Haste::No) {
             Outcome::Done(ends) => self.deliver(observation, ends, out),
+            Outcome::OutOfScope => self.out_of_scope += 1,
             Outcome::Wait { key, deadline } => {
                 self.parked_total += 1;
                 self.pending.park(observation, since, key, deadline);
@@ -122,6 +128,9 @@ impl Directory {
     /// Delivers what waited long enough and forgets what is gone.
     pub fn tick(&mut self, now: Timestamp, out: &mut impl FnMut(Record)) {
         self.names.advance(now);
+        if self.names.wants_namespaces() && !self.pending.is_empty() {
+            self.names.look_for_namespaces();
+        }
         self.settle_ready(out);
         while let Some(parked) = self.pending.take_due(self.names.at) {
             self.settle_parked(parked, Haste::No, out);
@@ -152,6 +161,7 @@ impl Directory {
         Counters {
             unattributed: Cause::ALL.into_iter().zip(self.unattributed).collect(),
             records: self.records,
+            out_of_scope: self.out_of_scope,
             parked: self.pending.len() as u64,
             parked_total: self.parked_total,
             patched: self.patched,
@@ -159,6 +169,7 @@ impl Directory {
             unresolved_remotes: self.unresolved_remotes,
             rescans: self.names.rescans,
             process_reads: self.names.processes.reads(),
+            namespace_reads: self.names.unseen.reads(),
             tables: std::iter::once(parked).chain(self.names.tables()).collect(),
         }
     }
@@ -184,6 +195,10 @@ impl Directory {
     fn settle_parked(&mut self, parked: Parked, haste: Haste, out: &mut impl FnMut(Record)) {
         match self.settle(&parked.observation, parked.since, haste) {
             Outcome::Wait { key, deadline } => self.pending.put_back(parked, key, deadline),
+            Outcome::OutOfScope => {
+                self.patched += 1;
+                self.out_of_scope += 1;
+            }
             Outcome::Done(ends) => {
                 match ends.vain {
                     true => self.given_up += 1,
@@ -218,10 +233,18 @@ impl Directory {
                 ends.cause =
                     cause.map(|cause| if haste == Haste::Full { Cause::ParkFull } else { cause });
             }
-            Local::Nobody => {
-                ends.local = self.by_address(observation);
-                ends.cause = ends.local.is_none().then_some(Cause::NoOwner);
+            Local::Nobody => ends.cause = Some(Cause::NoOwner),
+            Local::Foreign(uid) => {
+                let netns = observation.process.netns;
+                if !self.names.namespaces.confirm(netns, &uid, at) {
+                    self.names.learn_namespace(netns, &Holder::Foreign(uid));
+                }
+                return Outcome::OutOfScope;
             }
+        }
+        if ends.local.is_none() && matches!(ends.cause, Some(Cause::NoOwner | Cause::ParkFull)) {
+            ends.local = self.by_address(observation);
+            ends.cause = ends.cause.filter(|_| ends.local.is_none());
         }
         match self.names.remote(observation, ends.local.as_ref()) {
             Remote::Known(identity) => ends.remote = identity,

@@ -18,7 +18,7 @@ impl Names {
                 if let Some(entry) = self.pods.end(&uid, self.at) {
                     let (ips, who) = (entry.pod.ips.clone(), holder(&entry.pod));
                     self.release(&ips, &who);
-                    self.namespaces.forget(&uid);
+                    self.namespaces.end(&uid, self.at);
                 }
             }
             Change::Service(service) => self.service(service),

@@ -45,7 +45,8 @@ impl Host {
     }
 }
 
-fn namespace(proc_root: &Path, process: &str, kind: &str) -> Option<u32> {
+/// Inode number of a process's namespace.
+pub fn namespace(proc_root: &Path, process: &str, kind: &str) -> Option<u32> {
     let link = fs::read_link(proc_root.join(process).join("ns").join(kind)).ok()?;
     link.to_str()?.strip_prefix(kind)?.strip_prefix(":[")?.strip_suffix(']')?.parse().ok()
 }

@@ -8,6 +8,7 @@ use model::{Identity, Process, Timestamp};
 use super::cgroups::Owner;
 use super::counters::Cause;
 use super::names::{Names, remember};
+use super::netns::Holder;
 use super::pending::Key;
 use super::standalone;
 
@@ -25,6 +26,8 @@ pub enum Local {
     },
     /// The kernel told of no owner.
     Nobody,
+    /// A pod outside of the scope, by uid.
+    Foreign(Arc<str>),
 }
 
 #[derive(Clone, Debug)]
@@ -76,6 +79,7 @@ impl Names {
             // A process's name is no owner: its cgroup was there, somebody owns it.
             Local::Named(named) if !is_process(&named.identity) => (Some(named), None),
             Local::Missing { known, cause, .. } => (known, cause),
+            Local::Foreign(uid) => return Local::Foreign(uid),
             Local::Named(_) | Local::Nobody => (None, Some(Cause::UnknownCgroup)),
         };
         Local::Missing { key: Key::Cgroup(id), patient, known, cause }
@@ -91,6 +95,7 @@ impl Names {
             Owner::Named(identity) => {
                 return Some(Local::Named(Named::by_cgroup(identity.clone(), false)));
             }
+            Owner::Foreign { uid } => return Some(Local::Foreign(uid.clone())),
             Owner::Pod { uid, container } => (uid, container),
         };
         if let Some((answered, named)) = &slot.named
@@ -118,8 +123,8 @@ impl Names {
 
     /// By network namespace, then process, then the process's name.
     fn ownerless(&mut self, process: &Process, look: bool) -> Local {
-        if let Some(uid) = self.namespaces.pod(process.netns).cloned() {
-            return self.pod_of(&uid, None);
+        if let Some(local) = self.holder_of(process.netns, look) {
+            return local;
         }
         if look && (self.hybrid || process.cgroup_id == 0 || !self.knows(process.cgroup_id)) {
             match self.process_owner(process.pid, process.netns) {
@@ -127,6 +132,7 @@ impl Names {
                 Some(Owner::Pod { uid, container }) => {
                     return self.pod_of(&uid, container.as_ref());
                 }
+                Some(Owner::Foreign { uid }) => return Local::Foreign(uid),
                 Some(Owner::Nobody) | None => {}
             }
         }
@@ -136,7 +142,42 @@ impl Names {
         if self.namespaces.is_host(process.netns) {
             return Local::Named(Named::guessed(self.this_host.clone()));
         }
+        if self.namespaces.is_private(process.netns)
+            && (process.cgroup_id == 0 || self.knows(process.cgroup_id))
+        {
+            return self.unknown_namespace(process.netns, look);
+        }
         Local::Nobody
+    }
+
+    fn holder_of(&mut self, netns: u32, look: bool) -> Option<Local> {
+        let (_, gone) = self.namespaces.holder(netns)?;
+        if gone && look {
+            // The number may be another pod's by now.
+            self.look_for_namespaces();
+        }
+        match self.namespaces.holder(netns)?.0.clone() {
+            Holder::Pod(uid) => Some(self.pod_of(&uid, None)),
+            Holder::Container(identity) => Some(Local::Named(Named::guessed(identity))),
+            Holder::Foreign(uid) => Some(Local::Foreign(uid)),
+        }
+    }
+
+    /// Something happened in the namespace of a pod that showed no socket yet, or is about to appear.
+    fn unknown_namespace(&mut self, netns: u32, look: bool) -> Local {
+        if look {
+            self.look_for_namespaces();
+            if let Some(local) = self.holder_of(netns, false) {
+                return local;
+            }
+        }
+        let since = remember(&mut self.unknown_namespaces, netns, self.at);
+        Local::Missing {
+            key: Key::Namespace(netns),
+            patient: self.at.since(since) < DESPAIR,
+            known: None,
+            cause: Some(Cause::NoOwner),
+        }
     }
 
     fn knows(&mut self, id: u64) -> bool {

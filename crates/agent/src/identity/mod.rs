@@ -12,7 +12,7 @@
 //! directory.flush(now, &mut out);                // at the end: nothing stays behind
 //! ```
 //!
-//! Every observation leaves as exactly one record. It is parked, for [`Config::patience`] at most, while its cgroup
+//! Every observation but those of pods out of scope leaves as exactly one record. It is parked, for [`Config::patience`] at most, while its cgroup
 //! or pod is not known yet. `cgroup` and `change` only mark parked records as ready: they leave with the next
 //! `identify` or `tick`. What still has no name then is counted in [`Counters::unattributed`].
 //!
@@ -27,6 +27,9 @@
 //! | a service's address | namespace, service |
 //! | outside | workload of kind `External`: `world`, `multicast`, `broadcast` |
 //! | cannot be known | none |
+//!
+//! A pod outside of [`Config::scope`] is another agent's: what it does is counted in [`Counters::out_of_scope`], and
+//! that is all.
 //!
 //! Records of one socket leave in the order in which they came, as long as they wait for the same thing.
 //!
@@ -49,7 +52,9 @@ mod pending;
 mod pods;
 mod process;
 mod remote;
+mod scope;
 mod standalone;
+mod unseen;
 
 pub use counters::{Cause, Counters, Table};
 pub use directory::Directory;
@@ -72,6 +77,8 @@ pub struct Config {
     /// The name of this node; pods with this [`model::Pod::node`] are local.
     pub node: Arc<str>,
     pub mode: Mode,
+    /// Pods whose cgroup lies outside of this part of the hierarchy are left out; `/`: none are.
+    pub scope: String,
     /// Root of the cgroup2 hierarchy; `None`: the mount in `/proc/self/mountinfo`.
     pub cgroup_root: Option<PathBuf>,
     /// A procfs of the initial pid namespace.
@@ -88,6 +95,7 @@ impl Config {
         Self {
             node,
             mode,
+            scope: "/".into(),
             cgroup_root: None,
             proc_root: "/proc".into(),
             patience: Duration::from_secs(2),

@@ -13,15 +13,17 @@ use model::{
 use tracing::{debug, info, warn};
 
 use super::address::{Addresses, Found, Who};
-use super::cgroups::Cgroups;
+use super::cgroups::{Cgroups, Owner};
 use super::clock::{Clock, Moment};
 use super::counters::Table;
 use super::host::Host;
-use super::netns::Namespaces;
+use super::netns::{Holder, Namespaces};
 use super::peers::{Peers, Tuple};
 use super::pending::Key;
 use super::pods::Pods;
 use super::process::Processes;
+use super::scope::Scope;
+use super::unseen::Unseen;
 use super::{Config, Mode, hierarchy, path, standalone};
 
 /// Pause between two walks over the hierarchy; it doubles while they find nothing.
@@ -36,11 +38,13 @@ const MAX_VAIN: usize = 4_096;
 
 pub struct Names {
     pub(super) config: Config,
+    scope: Scope,
     pub(super) cgroups: Cgroups,
     pub(super) pods: Pods,
     pub(super) addresses: Addresses,
     pub(super) peers: Peers,
     pub(super) namespaces: Namespaces,
+    pub(super) unseen: Unseen,
     pub(super) processes: Processes,
     pub(super) process_names: standalone::Processes,
     pub(super) services: HashMap<Arc<str>, Service>,
@@ -55,6 +59,8 @@ pub struct Names {
     pub(super) broadcast: Arc<Identity>,
     /// Cgroup ids that were never explained, and when they were first met.
     pub(super) unknown_cgroups: HashMap<u64, Moment>,
+    /// The same of network namespaces.
+    pub(super) unknown_namespaces: HashMap<u32, Moment>,
     /// Addresses that were waited for in vain, and when they may be waited for again.
     pub(super) unknown_addresses: HashMap<IpAddr, Moment>,
     pub(super) synced: bool,
@@ -84,6 +90,11 @@ impl Names {
             addresses: Addresses::new(limits.addresses),
             peers: Peers::new(limits.peers),
             namespaces: Namespaces::new(host.netns, limits.namespaces),
+            unseen: Unseen::new(
+                cgroup_root.clone().filter(|_| host.initial).zip(Some(config.proc_root.clone())),
+                limits.namespaces,
+            ),
+            scope: Scope::new(config.mode, &config.scope),
             processes: Processes::new(
                 host.initial.then(|| config.proc_root.clone()),
                 limits.processes,
@@ -97,6 +108,7 @@ impl Names {
             multicast: standalone::external("multicast"),
             broadcast: standalone::external("broadcast"),
             unknown_cgroups: HashMap::new(),
+            unknown_namespaces: HashMap::new(),
             unknown_addresses: HashMap::new(),
             synced: config.mode == Mode::Standalone,
             rescan_at: Moment::default(),
@@ -155,13 +167,25 @@ impl Names {
     pub fn cgroup(&mut self, event: probes::Cgroup) {
         match event {
             probes::Cgroup::Created { id, path } => self.insert_cgroup(id, &path),
-            probes::Cgroup::Removed { id } => self.cgroups.remove(id, self.now, self.at),
+            probes::Cgroup::Removed { id } => {
+                self.cgroups.remove(id, self.now, self.at);
+                self.unseen.remove(id);
+            }
         }
     }
 
     fn insert_cgroup(&mut self, id: u64, path: &str) {
-        let owner = standalone::owner(path::owner(path), self.config.mode);
+        let owner = self.scope.owner(path);
+        let holder = match &owner {
+            Owner::Pod { uid, container: Some(_) } => Some(Holder::Pod(uid.clone())),
+            Owner::Foreign { uid } => Some(Holder::Foreign(uid.clone())),
+            Owner::Named(identity) if identity.container.is_some() => self.holder(identity),
+            Owner::Pod { container: None, .. } | Owner::Named(_) | Owner::Nobody => None,
+        };
         if self.cgroups.insert(id, owner, self.now, self.at) {
+            if let Some(holder) = holder {
+                self.unseen.insert(id, path, holder, self.at);
+            }
             self.unknown_cgroups.remove(&id);
             self.news.push(Key::Cgroup(id));
         }
@@ -206,17 +230,17 @@ impl Names {
     /// The owner of a process by procfs; learns its cgroup's id on the way.
     pub(super) fn process_owner(&mut self, pid: u32, netns: u32) -> Option<super::cgroups::Owner> {
         let Self {
-            processes, cgroups, cgroup_root, news, config, unknown_cgroups, now, at, ..
+            processes, cgroups, cgroup_root, news, scope, unknown_cgroups, now, at, ..
         } = self;
         processes.owner(pid, netns, *at, |text| {
             if let (Some(root), Some(path)) = (cgroup_root, path::unified(text))
                 && let Some(id) = hierarchy::id(root, path)
-                && cgroups.insert(id, standalone::owner(path::owner(path), config.mode), *now, *at)
+                && cgroups.insert(id, scope.owner(path), *now, *at)
             {
                 unknown_cgroups.remove(&id);
                 news.push(Key::Cgroup(id));
             }
-            Some(standalone::owner(path::owner_of_process(text), config.mode))
+            Some(scope.owner(path::of_process(text)))
         })
     }
 
@@ -269,15 +293,50 @@ impl Names {
         }
     }
 
+    /// Who a network namespace is taken to belong to where this one is seen in it.
+    fn holder(&self, identity: &Arc<Identity>) -> Option<Holder> {
+        match (self.config.mode, &identity.pod_uid) {
+            (Mode::Kubernetes, Some(uid)) if self.pods.is_gone(uid) => None,
+            (Mode::Kubernetes, Some(uid)) => Some(Holder::Pod(uid.clone())),
+            // A node of kind: pods in its network are no less pods.
+            (Mode::Kubernetes, None) => None,
+            (Mode::Standalone, _) => Some(Holder::Container(identity.clone())),
+        }
+    }
+
+    pub(super) fn learn_namespace(&mut self, netns: u32, holder: &Holder) {
+        // Where the host's is not known, a container's may be it.
+        let sure = matches!(holder, Holder::Pod(_)) || self.namespaces.is_private(netns);
+        if sure && self.namespaces.learn(netns, holder, self.at) {
+            self.unseen.forget(holder.key());
+            self.unknown_namespaces.remove(&netns);
+            self.news.push(Key::Namespace(netns));
+        }
+    }
+
+    /// Reads the namespaces of pods that showed no socket yet, at a bounded rate.
+    pub(super) fn look_for_namespaces(&mut self) {
+        let Some(host) = self.namespaces.host() else { return };
+        for (netns, holder) in self.unseen.look(host, self.at) {
+            self.learn_namespace(netns, &holder);
+        }
+    }
+
+    /// Whether something waits for a namespace that a look may find.
+    pub fn wants_namespaces(&self) -> bool {
+        !self.unknown_namespaces.is_empty()
+    }
+
     /// Learns from a socket whose owner its cgroup told: the network namespace and, if no feed tells it, the address.
     pub fn sight(&mut self, observation: &Observation, identity: &Arc<Identity>, addressed: bool) {
         let netns = observation.process.netns;
-        if let Some(uid) = &identity.pod_uid {
-            if identity.host_network {
-                self.namespaces.learn_host(netns);
-            } else {
-                self.namespaces.learn(netns, uid, self.at);
-            }
+        if identity.host_network {
+            self.namespaces.learn_host(netns);
+        } else if let Some(key) = identity.pod_uid.as_ref().or(identity.container.as_ref())
+            && !self.namespaces.confirm(netns, key, self.at)
+            && let Some(holder) = self.holder(identity)
+        {
+            self.learn_namespace(netns, &holder);
         }
         let ip = observation.local.ip().to_canonical();
         let drop = matches!(observation.subject, Subject::Drop(_));
@@ -304,6 +363,7 @@ impl Names {
         self.namespaces.expire(at);
         self.processes.expire(at);
         self.unknown_addresses.retain(|_, until| *until > at);
+        self.unknown_namespaces.retain(|_, since| at.since(*since) < MAX_RESCAN_PAUSE * 10);
         self.unknown_cgroups.retain(|_, since| at.since(*since) < MAX_RESCAN_PAUSE * 10);
         if at.since(self.own_at) >= OWN_ADDRESSES {
             self.read_own_addresses();
@@ -331,6 +391,7 @@ impl Names {
             self.addresses.table(),
             self.peers.table(),
             self.namespaces.table(),
+            self.unseen.table(),
             self.processes.table(),
             self.process_names.table(),
         ]

@@ -5,17 +5,50 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use model::Identity;
+
 use super::clock::Moment;
 use super::counters::Table;
 
 /// An inode number that was not seen for so long may be another namespace's by now.
 const IDLE: Duration = Duration::from_secs(600);
+/// How long the namespace of a pod that is gone stays its own, for what is told only at the end of an interval.
+const LINGER: Duration = Duration::from_secs(30);
+
+/// Whose a network namespace is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Holder {
+    /// By uid.
+    Pod(Arc<str>),
+    /// What no feed names.
+    Container(Arc<Identity>),
+    /// By uid: a pod outside of the scope.
+    Foreign(Arc<str>),
+}
+
+impl Holder {
+    /// Its uid, or id: what its containers have in common.
+    pub fn key(&self) -> &str {
+        match self {
+            Self::Pod(uid) | Self::Foreign(uid) => uid,
+            Self::Container(identity) => {
+                identity.pod_uid.as_ref().or(identity.container.as_ref()).map_or("", |key| key)
+            }
+        }
+    }
+
+    fn is_foreign(&self) -> bool {
+        matches!(self, Self::Foreign(_))
+    }
+}
 
 #[derive(Debug)]
 struct Entry {
     /// `None`: pods contradict each other (one entered the other's namespace, or the number was reused).
-    pod: Option<Arc<str>>,
+    holder: Option<Holder>,
     seen: Moment,
+    /// The pod is gone: whoever comes next takes it over.
+    gone: bool,
 }
 
 #[derive(Debug)]
@@ -29,6 +62,10 @@ pub struct Namespaces {
 impl Namespaces {
     pub fn new(host: Option<u32>, limit: usize) -> Self {
         Self { host, entries: HashMap::new(), limit, evicted: 0 }
+    }
+
+    pub fn host(&self) -> Option<u32> {
+        self.host
     }
 
     pub fn is_host(&self, netns: u32) -> bool {
@@ -48,37 +85,64 @@ impl Namespaces {
         }
     }
 
-    /// A pod with a network of its own was seen in it.
-    pub fn learn(&mut self, netns: u32, uid: &Arc<str>, at: Moment) {
+    /// Whether `key` holds it; if so, it was seen again.
+    pub fn confirm(&mut self, netns: u32, key: &str, at: Moment) -> bool {
+        match self.entries.get_mut(&netns) {
+            Some(Entry { holder: Some(holder), seen, gone: false }) if holder.key() == key => {
+                *seen = at;
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// One with a network of its own was seen in it. True if that is news.
+    pub fn learn(&mut self, netns: u32, holder: &Holder, at: Moment) -> bool {
         if netns == 0 || self.is_host(netns) {
-            return;
+            return false;
         }
         if let Some(entry) = self.entries.get_mut(&netns) {
-            match &entry.pod {
-                Some(known) if Arc::ptr_eq(known, uid) || known == uid => entry.seen = at,
-                Some(_) => *entry = Entry { pod: None, seen: at },
-                None => {}
+            match &entry.holder {
+                Some(known) if known.key() == holder.key() => {
+                    (entry.seen, entry.gone) = (at, false);
+                    return false;
+                }
+                // What other agents' pods do need not make sense here.
+                Some(known) if entry.gone || known.is_foreign() || holder.is_foreign() => {}
+                Some(_) => {
+                    *entry = Entry { holder: None, seen: at, gone: false };
+                    return false;
+                }
+                None => return false,
             }
-            return;
-        }
-        if self.entries.len() >= self.limit {
+        } else if self.entries.len() >= self.limit {
             self.evicted += 1;
-            return;
+            return false;
         }
-        self.entries.insert(netns, Entry { pod: Some(uid.clone()), seen: at });
+        self.entries.insert(netns, Entry { holder: Some(holder.clone()), seen: at, gone: false });
+        true
     }
 
-    pub fn pod(&self, netns: u32) -> Option<&Arc<str>> {
-        self.entries.get(&netns)?.pod.as_ref()
+    /// Who holds it, and whether that one is gone.
+    pub fn holder(&self, netns: u32) -> Option<(&Holder, bool)> {
+        let entry = self.entries.get(&netns)?;
+        Some((entry.holder.as_ref()?, entry.gone))
     }
 
-    /// The pod is gone: its namespace's number is free, and so are those it quarrelled about.
-    pub fn forget(&mut self, uid: &str) {
-        self.entries.retain(|_, entry| entry.pod.as_deref().is_some_and(|pod| pod != uid));
+    /// The pod is gone: its namespace's number is free soon, and those it quarrelled about are now.
+    pub fn end(&mut self, uid: &str, at: Moment) {
+        self.entries.retain(|_, entry| {
+            let Some(holder) = &entry.holder else { return false };
+            if holder.key() == uid {
+                (entry.gone, entry.seen) = (true, at);
+            }
+            true
+        });
     }
 
     pub fn expire(&mut self, at: Moment) {
-        self.entries.retain(|_, entry| at.since(entry.seen) < IDLE);
+        self.entries
+            .retain(|_, entry| at.since(entry.seen) < if entry.gone { LINGER } else { IDLE });
     }
 
     pub fn table(&self) -> Table {
@@ -95,33 +159,57 @@ impl Namespaces {
 mod tests {
     use super::*;
 
+    fn pod(uid: &str) -> Holder {
+        Holder::Pod(uid.into())
+    }
+
     #[test]
     fn the_hosts_is_nobodys_and_a_quarrel_is_not_settled_by_guessing() {
-        let (one, two): (Arc<str>, Arc<str>) = ("one".into(), "two".into());
+        let (one, two) = (pod("one"), pod("two"));
         let mut namespaces = Namespaces::new(Some(1), 2);
         let start = Moment::default();
-        namespaces.learn(1, &one, start);
-        assert!(namespaces.pod(1).is_none());
-        namespaces.learn(5, &one, start);
-        assert_eq!(namespaces.pod(5), Some(&one));
-        namespaces.learn(5, &two, start);
-        assert_eq!(namespaces.pod(5), None);
-        namespaces.forget("one");
-        namespaces.learn(5, &two, start);
-        assert_eq!(namespaces.pod(5), Some(&two));
+        assert!(!namespaces.learn(1, &one, start));
+        assert!(namespaces.holder(1).is_none());
+        assert!(namespaces.learn(5, &one, start));
+        assert_eq!(namespaces.holder(5), Some((&one, false)));
+        assert!(!namespaces.learn(5, &two, start));
+        assert_eq!(namespaces.holder(5), None);
+        namespaces.end("one", start);
+        assert!(namespaces.learn(5, &two, start));
+        assert_eq!(namespaces.holder(5), Some((&two, false)));
         namespaces.learn(6, &one, start);
-        namespaces.learn(7, &one, start);
-        assert_eq!((namespaces.pod(7), namespaces.table().evicted), (None, 1));
+        assert!(!namespaces.learn(7, &one, start));
+        assert_eq!((namespaces.holder(7), namespaces.table().evicted), (None, 1));
         namespaces.expire(start.after(IDLE));
         assert_eq!(namespaces.table().entries, 0);
+    }
+
+    #[test]
+    fn what_is_told_late_is_still_the_pods_until_another_takes_over() {
+        let (one, two, foreign) = (pod("one"), pod("two"), Holder::Foreign("three".into()));
+        let mut namespaces = Namespaces::new(Some(1), 8);
+        let start = Moment::default();
+        namespaces.learn(5, &one, start);
+        namespaces.learn(6, &one, start);
+        namespaces.learn(7, &foreign, start);
+        namespaces.end("one", start);
+        assert_eq!(namespaces.holder(5), Some((&one, true)));
+        assert!(namespaces.learn(5, &two, start));
+        assert_eq!(namespaces.holder(5), Some((&two, false)));
+        assert!(namespaces.learn(7, &two, start), "numbers are reused across scopes");
+        namespaces.expire(start.after(LINGER));
+        assert_eq!(namespaces.holder(6), None);
+        assert_eq!(namespaces.holder(5), Some((&two, false)));
     }
 
     #[test]
     fn a_host_learnt_late_drops_what_was_believed() {
         let mut namespaces = Namespaces::new(None, 2);
         assert!(!namespaces.is_private(9));
-        namespaces.learn(9, &"one".into(), Moment::default());
+        namespaces.learn(9, &pod("one"), Moment::default());
         namespaces.learn_host(9);
-        assert!(namespaces.pod(9).is_none() && namespaces.is_host(9) && namespaces.is_private(8));
+        assert!(
+            namespaces.holder(9).is_none() && namespaces.is_host(9) && namespaces.is_private(8)
+        );
     }
 }

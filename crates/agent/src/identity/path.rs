@@ -84,16 +84,16 @@ pub fn owner(path: &str) -> Option<Owner<'_>> {
     found
 }
 
-/// Finds the owner in the text of `/proc/PID/cgroup`, whichever hierarchy tells most.
-pub fn owner_of_process(text: &str) -> Option<Owner<'_>> {
-    let mut best = None;
-    for line in text.lines() {
-        let found = line.splitn(3, ':').nth(2).and_then(owner);
-        if rank(&found) > rank(&best) {
-            best = found;
+/// The path in the text of `/proc/PID/cgroup` that tells most of the owner, whichever hierarchy's it is.
+pub fn of_process(text: &str) -> &str {
+    let mut best = (0, "");
+    for path in text.lines().filter_map(|line| line.splitn(3, ':').nth(2)) {
+        let rank = rank(&owner(path));
+        if rank > best.0 {
+            best = (rank, path);
         }
     }
-    best
+    best.1
 }
 
 /// The path in the unified hierarchy, from the text of `/proc/PID/cgroup`.

@@ -13,6 +13,8 @@ use super::peers::Tuple;
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Key {
     Cgroup(u64),
+    /// A network namespace, by its inode number.
+    Namespace(u32),
     Pod(Arc<str>),
     Address(IpAddr),
     Peer(Tuple),
@@ -41,6 +43,10 @@ pub struct Pending {
 impl Pending {
     pub fn len(&self) -> usize {
         self.parked.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.parked.is_empty()
     }
 
     pub fn park(&mut self, observation: Observation, since: Moment, key: Key, deadline: Moment) {

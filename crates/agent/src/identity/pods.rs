@@ -101,6 +101,10 @@ impl Pods {
         Some(entry)
     }
 
+    pub fn is_gone(&self, uid: &str) -> bool {
+        self.entries.get(uid).is_some_and(|entry| entry.gone.is_some())
+    }
+
     pub fn get(&self, uid: &str) -> Option<&Entry> {
         self.entries.get(uid)
     }

@@ -79,7 +79,7 @@ impl Names {
                 Local::Missing { known, .. } => {
                     Remote::Known(known.map(|named| named.identity).or(instead))
                 }
-                Local::Nobody => Remote::Known(instead),
+                Local::Nobody | Local::Foreign(_) => Remote::Known(instead),
             };
         }
         // Nobody answers a failed connection, and a drop has no end.

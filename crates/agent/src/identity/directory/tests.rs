@@ -1,5 +1,6 @@
 mod bench;
 mod kernel;
+mod namespaces;
 mod properties;
 
 pub use bench::observation;
@@ -414,19 +415,22 @@ fn namespace_then_process() {
     // Without either, the process, also where it is in a v1 hierarchy only.
     bench.see("0@10#500 10.1.0.2:3 > 1.1.1.1:1 opened");
     bench.see("1@10#501 10.1.0.2:4 > 1.1.1.1:1 opened");
-    // Without any, nobody.
-    bench.see("0@10#999 10.1.0.2:5 > 1.1.1.1:1 opened");
+    // Without any, its name, or nobody.
     bench.see("0@77#999!curl 10.1.0.2:5 > 1.1.1.1:1 opened");
-    // The namespace's number is free when the pod is gone.
+    bench.see("0@10#999 10.1.0.2:5 > 1.1.1.1:1 opened");
+    bench.wait_ms(2_000);
+    // The namespace's number is free when the pod is gone and forgotten.
     bench.change(Change::PodGone { uid: bench::uid("cart").into() });
+    bench.wait_ms(31_000);
     bench.see("0@9 10.200.0.1:2 > 1.1.1.1:1 opened");
+    bench.wait_ms(2_000);
     bench.delivered(&[
         "shop/cart/app > External world",
         "shop/cart/- > External world",
         "shop/db/sql > External world",
         "shop/db/sql > External world",
-        "- > External world",
         "Process curl > External world",
+        "- > External world",
         "- > External world",
     ]);
     assert_eq!(bench.unattributed(), [("no_owner", 2)]);

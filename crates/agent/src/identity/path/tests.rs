@@ -216,7 +216,7 @@ fn look_alikes() {
 #[test]
 fn lines_of_a_process() {
     let check = |text: &str, expected: &str| {
-        assert_eq!(show(owner_of_process(&fill(text))), fill(expected), "{text}")
+        assert_eq!(show(owner(of_process(&fill(text)))), fill(expected), "{text}")
     };
     check("0::/kubepods/pod{U}/{C}\n", "pod {U} Guaranteed Unknown {C}");
     check(

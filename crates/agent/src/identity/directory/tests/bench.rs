@@ -22,6 +22,11 @@ pub const D: &str = "00112233445566778899aabbccddeeff00112233445566778899aabbccd
 /// The host's address, as `fib_trie` has it. The host's network namespace is 1.
 pub const NODE_IP: &str = "192.168.7.7";
 
+/// The path of a pod's container.
+pub fn scope(pod: &str, container: &str) -> String {
+    format!("{}/cri-containerd-{container}.scope", slice(pod))
+}
+
 pub struct Bench {
     pub directory: Directory,
     pub now: Timestamp,
@@ -142,6 +147,19 @@ impl Bench {
         fs::write(directory.join("cgroup"), cgroup).unwrap();
     }
 
+    pub fn processes_in(&self, path: &str, processes: &str) {
+        let hierarchy = self.root.path().join("cgroup").join(path.trim_start_matches('/'));
+        fs::write(hierarchy.join("cgroup.procs"), processes).unwrap();
+    }
+
+    /// A process in the cgroup at `path` and in the network namespace.
+    pub fn process_in(&self, pid: u32, path: &str, netns: u32) {
+        self.processes_in(path, &format!("{pid}\n"));
+        let namespaces = self.root.path().join("proc").join(pid.to_string()).join("ns");
+        fs::create_dir_all(&namespaces).unwrap();
+        symlink(format!("net:[{netns}]"), namespaces.join("net")).unwrap();
+    }
+
     pub fn host_address(&self, ip: &str) {
         fs::write(self.root.path().join("proc/1/net/fib_trie"), trie(&[NODE_IP, ip])).unwrap();
     }
@@ -155,7 +173,7 @@ impl Bench {
     }
 
     pub fn created(&mut self, id: u64, pod: &str, container: &str) {
-        self.cgroup(id, &format!("{}/cri-containerd-{container}.scope", slice(pod)));
+        self.cgroup(id, &scope(pod, container));
     }
 
     pub fn removed(&mut self, id: u64) {
