@@ -121,20 +121,22 @@ fn loads(lab: &Lab, grid: &mut Grid) -> Result<()> {
 fn many_connections(lab: &Lab, findings: &mut Findings, grid: &mut Grid) -> Result<()> {
     let seconds = lab.options.seconds * LENGTHS;
     lab.say(&format!("new connections for {seconds} s"));
-    lab.check_off()?;
-    let mut server = Worker::neighbour(lab)?;
-    let mut client = Worker::client(lab)?;
-    let address = Ipv4Addr::LOCALHOST;
-    let targets = server.listen(&Request::Serve { address, listeners: CLIENTS })?;
-    let subject = lab.subject(DEFAULT)?;
-    let meter = Meter::start(&subject)?;
-    let request = Request::Connect { targets, threads: CLIENTS, seconds, per_second: None };
-    let asked = client.run(&request)?;
-    let figures = meter.figures()?;
-    let served = server.count()?;
-    let seen = Seen::await_all(lab, &subject, &asked)?;
-    let status = subject.status()?;
-    subject.stop()?;
+    let (asked, served, seen, figures, status) = lab.undisturbed(|| {
+        let mut server = Worker::neighbour(lab)?;
+        let mut client = Worker::client(lab)?;
+        let address = Ipv4Addr::LOCALHOST;
+        let targets = server.listen(&Request::Serve { address, listeners: CLIENTS })?;
+        let subject = lab.subject(DEFAULT)?;
+        let meter = Meter::start(&subject)?;
+        let request = Request::Connect { targets, threads: CLIENTS, seconds, per_second: None };
+        let asked = client.run(&request)?;
+        let figures = meter.figures()?;
+        let served = server.count()?;
+        let seen = Seen::await_all(lab, &subject, &asked)?;
+        let status = subject.status()?;
+        subject.stop()?;
+        Ok((asked, served, seen, figures, status))
+    })?;
     let losses = status.losses.iter().filter(|loss| loss.count > 0);
     findings.notes.extend(losses.map(|loss| {
         let Loss { probe, stage, cause, count } = loss;
@@ -228,7 +230,6 @@ impl Seen {
 
 /// Many connections that live.
 fn live_connections(lab: &Lab, findings: &mut Findings, grid: &mut Grid) -> Result<()> {
-    lab.check_off()?;
     let mut crowd = Crowd::new(lab);
     let subject = lab.subject(DEFAULT)?;
     for connections in [LIVE / 2, LIVE] {
@@ -236,8 +237,8 @@ fn live_connections(lab: &Lab, findings: &mut Findings, grid: &mut Grid) -> Resu
         crowd.grow(connections)?;
         // What made them is not what keeps them.
         lab.interrupt.pass(2 * INTERVAL)?;
-        let idle = idle(lab, &subject)?;
-        let active = active(lab, &subject, &mut crowd)?;
+        let idle = lab.undisturbed(|| idle(lab, &subject))?;
+        let active = lab.undisturbed(|| active(lab, &subject, &mut crowd))?;
         let ends = 2 * connections;
         let row = |what: &str, unit, value| {
             Row::new(NAME, format!("{ends} live ends, {what}"), unit, Summary::one(value))

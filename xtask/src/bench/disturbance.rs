@@ -36,5 +36,6 @@ impl<'a> Disturbance<'a> {
 /// What everything that belongs to the benches has used.
 fn own(site: &Site) -> Result<Duration> {
     let this = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
-    Ok(processor::used_by(site.instance.cgroup())? + Duration::try_from(this).unwrap_or_default())
+    let this = Duration::try_from(this).unwrap_or_default();
+    site.cgroups().iter().try_fold(this, |sum, cgroup| Ok(sum + processor::used_by(cgroup)?))
 }

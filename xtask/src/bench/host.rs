@@ -48,6 +48,8 @@ pub fn machine() -> Machine {
 pub struct Holder {
     pub pid: String,
     pub command: String,
+    /// Its cgroup of the unified hierarchy, from the root.
+    pub cgroup: String,
 }
 
 impl std::fmt::Display for Holder {
@@ -72,8 +74,11 @@ pub fn holders() -> Result<Vec<Holder>> {
             continue;
         }
         // A process may end while it is looked at.
-        if let Ok(command) = fs::read_to_string(entry.path().join("comm")) {
-            holders.push(Holder { pid, command: command.trim().to_owned() });
+        let read = |file| fs::read_to_string(entry.path().join(file));
+        if let (Ok(command), Ok(cgroups)) = (read("comm"), read("cgroup")) {
+            let cgroup = cgroups.lines().find_map(|line| line.strip_prefix("0::"));
+            let cgroup = cgroup.unwrap_or_default().to_owned();
+            holders.push(Holder { pid, command: command.trim().to_owned(), cgroup });
         }
     }
     Ok(holders)

@@ -2,7 +2,7 @@
 
 use std::cell::Cell;
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 
@@ -20,27 +20,33 @@ pub struct Lab {
     pub options: Options,
     /// The agent's program.
     binary: PathBuf,
-    /// How many measurements of this bench may still be made again.
-    repeats: Cell<usize>,
+    /// How much longer than planned everything may take for the sake of quiet.
+    patience: Cell<Duration>,
+    /// What others took while figures were measured that count: percent times seconds, and seconds.
+    disturbed: Cell<(f64, f64)>,
 }
 
 /// Statistics of programs: costs some nanoseconds for each run, so only where those are looked at.
 pub const RUN_TIME: &str = "[agent]\nrun_time = true\n";
 /// As it is shipped.
 pub const DEFAULT: &str = "";
-/// Measurements that a bench may make again, for each round.
-const REPEATS: usize = 3;
+/// What all figures together may wait for quiet, and be measured again.
+const PATIENCE: Duration = Duration::from_secs(120);
+/// Quiet is when nobody did much for so long.
+const QUIET: Duration = Duration::from_millis(500);
 /// How long another agent may still observe the host.
 const ALONE: Duration = Duration::from_secs(60);
 
 impl Lab {
     pub fn new(site: Site, interrupt: Interrupt, options: Options, binary: PathBuf) -> Self {
-        Self { site, interrupt, options, binary, repeats: Cell::new(0) }
+        let patience = Cell::new(PATIENCE);
+        Self { site, interrupt, options, binary, patience, disturbed: Cell::default() }
     }
 
-    /// Another bench begins.
-    pub fn begin(&self) {
-        self.repeats.set(REPEATS * self.options.rounds);
+    /// Percent of the machine that others took while figures were measured.
+    pub fn disturbance(&self) -> f64 {
+        let (sum, seconds) = self.disturbed.get();
+        if seconds > 0.0 { sum / seconds } else { 0.0 }
     }
 
     /// Starts the agent.
@@ -69,20 +75,39 @@ impl Lab {
         Ok(pairs)
     }
 
-    /// Measures, and measures again where others took too much of the machine meanwhile. Whether it counts does not
-    /// depend on the figure. Where nobody else lets up, the figure is a noisy one, and the report says so.
+    /// Measures, and where others took too much of the machine meanwhile, waits for quiet and measures again. Whether
+    /// a figure counts does not depend on it. Where there is no quiet it is a noisy one, and the report says so.
     pub fn undisturbed<T>(&self, mut measure: impl FnMut() -> Result<T>) -> Result<T> {
         loop {
             self.check_off()?;
+            let begin = Instant::now();
             let others = Disturbance::watch(&self.site)?;
             let figure = measure()?;
-            let percent = others.percent()?;
-            let left = self.repeats.get();
-            if percent < NOISY_PERCENT || left == 0 {
+            let (percent, seconds) = (others.percent()?, begin.elapsed().as_secs_f64());
+            if percent < NOISY_PERCENT || !self.wait_for_quiet(begin)? {
+                let (sum, all) = self.disturbed.get();
+                self.disturbed.set((sum + percent * seconds, all + seconds));
                 return Ok(figure);
             }
-            self.repeats.set(left - 1);
             self.say(&format!("others took {percent:.0} % of the machine; once more"));
+        }
+    }
+
+    /// Waits until others let up; false if they did not in the time that is left for it, of which all since `begin` is
+    /// taken.
+    fn wait_for_quiet(&self, begin: Instant) -> Result<bool> {
+        let left = self.patience.get();
+        loop {
+            let others = Disturbance::watch(&self.site)?;
+            self.interrupt.pass(QUIET)?;
+            let taken = begin.elapsed();
+            self.patience.set(left.saturating_sub(taken));
+            if taken >= left {
+                return Ok(false);
+            }
+            if others.percent()? < NOISY_PERCENT {
+                return Ok(true);
+            }
         }
     }
 
@@ -90,10 +115,11 @@ impl Lab {
     ///
     /// # Errors
     /// Somebody goes on.
-    pub fn check_off(&self) -> Result<()> {
+    fn check_off(&self) -> Result<()> {
         let mut other = None;
         let alone = self.interrupt.poll(ALONE, || {
-            let found = host::holders()?.into_iter().find(Holder::is_agent);
+            let is_other = |it: &Holder| it.is_agent() && !self.site.holds(&it.cgroup);
+            let found = host::holders()?.into_iter().find(is_other);
             if let (Some(holder), None) = (&found, &other) {
                 self.say(&format!("waiting for the agent of {holder} to end"));
             }

@@ -30,7 +30,6 @@ use std::process::ExitCode;
 use anyhow::{Context, Result, bail};
 
 use crate::repository;
-use disturbance::Disturbance;
 use host::Tool;
 use interrupt::Interrupt;
 use lab::Lab;
@@ -81,10 +80,8 @@ pub fn run(arguments: &[String]) -> Result<ExitCode> {
         lab.say(&format!("{holder} has BPF programs in the kernel: its cost is in every figure"));
     }
 
-    let others = Disturbance::watch(&lab.site)?;
     let mut findings = Findings::default();
     for bench in wanted {
-        lab.begin();
         let found = (bench.run)(&lab).with_context(|| format!("bench {}", bench.name))?;
         findings.add(found);
     }
@@ -92,7 +89,7 @@ pub fn run(arguments: &[String]) -> Result<ExitCode> {
         machine: host::machine(),
         seconds: lab.options.seconds,
         rounds: lab.options.rounds,
-        disturbance_percent: others.percent()?,
+        disturbance_percent: lab.disturbance(),
         findings,
     };
     print!("{}", report.text());

@@ -177,7 +177,6 @@ fn datagrams(lab: &Lab, findings: &mut Findings) -> Result<()> {
 /// Reading out live connections: idle ones, and such that moved something since.
 fn live(lab: &Lab, findings: &mut Findings) -> Result<()> {
     const CONNECTIONS: usize = 25_000;
-    lab.check_off()?;
     let mut crowd = Crowd::new(lab);
     let subject = lab.subject(&format!("{RUN_TIME}[flow]\ninterval = \"1s\"\n"))?;
     lab.say(&format!("{CONNECTIONS} live connections, both ends here"));
@@ -185,9 +184,11 @@ fn live(lab: &Lab, findings: &mut Findings) -> Result<()> {
     await_reads(lab, &subject, 1, CONNECTIONS)?;
     let (mut idle, mut active) = (Vec::new(), Vec::new());
     for _ in 0..lab.options.rounds {
-        idle.push(await_reads(lab, &subject, 2, CONNECTIONS)?);
-        crowd.touch()?;
-        active.push(await_reads(lab, &subject, 1, CONNECTIONS)?);
+        idle.push(lab.undisturbed(|| await_reads(lab, &subject, 2, CONNECTIONS))?);
+        active.push(lab.undisturbed(|| {
+            crowd.touch()?;
+            await_reads(lab, &subject, 1, CONNECTIONS)
+        })?);
     }
     subject.stop()?;
     let row = |what: &str, measured: Vec<f64>| {

@@ -8,6 +8,7 @@ use sim::{Node, PodSpec};
 
 use super::agent::{COLUMNS, Meter};
 use super::crowd::Crowd;
+use super::exposition::Exposition;
 use super::lab::{Lab, RUN_TIME};
 use super::load::Request;
 use super::programs::{is_connection, is_packet};
@@ -39,6 +40,11 @@ fn grid(title: &str, over: &'static str, event: &'static str) -> Grid {
     Grid::new(NAME, title, over, &[&columns[..], &COLUMNS[..]].concat())
 }
 
+/// What an event costs, and the agent's own figures.
+fn line(event: f64, figures: Vec<f64>) -> Vec<f64> {
+    [event].into_iter().chain(figures).collect()
+}
+
 /// Reads every second instead of every five, so that a short look holds some reads.
 fn often() -> String {
     format!("{RUN_TIME}[flow]\ninterval = \"1s\"\n")
@@ -51,19 +57,21 @@ fn connections(lab: &Lab) -> Result<Grid> {
     for size in SIZES {
         let connections = size * CONNECTIONS;
         lab.say(&format!("scale: {connections} live connections"));
-        lab.check_off()?;
         let mut crowd = Crowd::new(lab);
         let subject = lab.subject(&often())?;
         crowd.grow(connections)?;
         lab.interrupt.pass(Duration::from_secs(2))?;
-        let (before, meter) = (subject.programs()?, Meter::start(&subject)?);
-        for second in 1..=lab.options.seconds.ceil() as u64 {
-            crowd.touch()?;
-            meter.pass_until(lab, Duration::from_secs(second))?;
-        }
-        let figures = meter.figures()?;
-        let event = subject.programs()?.since(&before).per_run(|name| name == "flow_tcp");
-        grid.line((2 * connections).to_string(), [event].into_iter().chain(figures));
+        let line = lab.undisturbed(|| {
+            let (before, meter) = (subject.programs()?, Meter::start(&subject)?);
+            for second in 1..=lab.options.seconds.ceil() as u64 {
+                crowd.touch()?;
+                meter.pass_until(lab, Duration::from_secs(second))?;
+            }
+            let figures = meter.figures()?;
+            let event = subject.programs()?.since(&before).per_run(|name| name == "flow_tcp");
+            Ok(line(event, figures))
+        })?;
+        grid.line((2 * connections).to_string(), line);
         subject.stop()?;
     }
     Ok(grid)
@@ -80,19 +88,21 @@ fn flows(lab: &Lab) -> Result<Grid> {
     for size in SIZES {
         let sockets = size * FLOWS;
         lab.say(&format!("scale: {sockets} UDP flows"));
-        lab.check_off()?;
-        let mut client = Worker::client(lab)?;
-        let subject = lab.subject(&often())?;
-        let (before, meter) = (subject.programs()?, Meter::start(&subject)?);
-        let (seconds, per_second) = (lab.options.seconds, Some(DATAGRAMS_PER_SECOND));
-        let sent = client.run(&Request::Send { target, sockets, seconds, per_second })?;
-        let figures = meter.figures()?;
-        let programs = subject.programs()?.since(&before);
-        if sent.failed > 0 || programs.sum(is_packet).0 < sent.datagrams {
-            bail!("{} datagrams did not leave, {} were sent", sent.failed, sent.datagrams);
-        }
-        grid.line(sockets.to_string(), [programs.per_run(is_packet)].into_iter().chain(figures));
-        subject.stop()?;
+        let line = lab.undisturbed(|| {
+            let mut client = Worker::client(lab)?;
+            let subject = lab.subject(&often())?;
+            let (before, meter) = (subject.programs()?, Meter::start(&subject)?);
+            let (seconds, per_second) = (lab.options.seconds, Some(DATAGRAMS_PER_SECOND));
+            let sent = client.run(&Request::Send { target, sockets, seconds, per_second })?;
+            let figures = meter.figures()?;
+            let programs = subject.programs()?.since(&before);
+            if sent.failed > 0 || programs.sum(is_packet).0 < sent.datagrams {
+                bail!("{} datagrams did not leave, {} were sent", sent.failed, sent.datagrams);
+            }
+            subject.stop()?;
+            Ok(line(programs.per_run(is_packet), figures))
+        })?;
+        grid.line(sockets.to_string(), line);
     }
     Ok(grid)
 }
@@ -104,8 +114,8 @@ fn pods(lab: &Lab) -> Result<Grid> {
     grid.columns.push(("series", Unit::Count));
     for size in SIZES {
         lab.say(&format!("scale: {size} pods"));
-        lab.check_off()?;
         let node = Node::start()?;
+        let _guest = lab.site.invite(node.instance().cgroup());
         let server = node.pod(PodSpec::new("server"))?;
         let server_place = server.container("5".repeat(64))?;
         let inside = server.netns().context("a pod without a namespace")?;
@@ -124,7 +134,7 @@ fn pods(lab: &Lab) -> Result<Grid> {
             workers.push(Worker::start(lab, container.cgroup(), inside, &format!("pod-{at}"))?);
             containers.push(container);
         }
-        let line = connect(lab, &subject, &mut workers, &targets)?;
+        let line = lab.undisturbed(|| connect(lab, &subject, &mut workers, &targets))?;
         grid.line(size.to_string(), line);
         drop(workers);
         subject.stop()?;
@@ -139,6 +149,11 @@ fn connect(
     workers: &mut [Worker<'_>],
     targets: &[SocketAddr],
 ) -> Result<Vec<f64>> {
+    let opened = |metrics: &Exposition| {
+        let labels = [("outcome", "established"), ("direction", "egress")];
+        metrics.sum("amphipod_connections_total", &labels)
+    };
+    let opened_before = opened(&subject.metrics()?);
     let (before, meter) = (subject.programs()?, Meter::start(subject)?);
     let seconds = lab.options.seconds;
     let per_second = Some(CONNECTIONS_PER_SECOND / workers.len() as f64);
@@ -156,12 +171,10 @@ fn connect(
     }
     let figures = meter.figures()?;
     let programs = subject.programs()?.since(&before);
-    let established = [("outcome", "established"), ("direction", "egress")];
-    let seen = subject.await_value(connections as f64, |metrics| {
-        metrics.sum("amphipod_connections_total", &established)
-    })?;
-    if seen < connections as f64 {
-        bail!("the agent saw {seen} of {connections} connections");
+    let expected = opened_before + connections as f64;
+    let seen = subject.await_value(expected, opened)?;
+    if seen < expected {
+        bail!("the agent saw {} of {connections} connections", seen - opened_before);
     }
     let series: u64 = subject.status()?.series.iter().map(|it| it.series).sum();
     let event = programs.sum(is_connection).1 as f64 / connections as f64;

@@ -1,7 +1,8 @@
 //! Where the loads run: two network namespaces with a link between them, and a container's cgroup in each.
 
+use std::cell::RefCell;
 use std::net::Ipv4Addr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use sim::{Cgroup, Instance, Netns};
@@ -18,8 +19,19 @@ const SYSCTLS: [(&str, &str); 4] = [
 pub struct Site {
     pub client: Place,
     pub server: Place,
+    /// Cgroups elsewhere that belong to the load.
+    guests: RefCell<Vec<PathBuf>>,
     /// Last: until then its names are its own.
     pub instance: Instance,
+}
+
+/// A cgroup that belongs to the load until this is dropped.
+pub struct Guest<'a>(&'a Site);
+
+impl Drop for Guest<'_> {
+    fn drop(&mut self) {
+        self.0.guests.borrow_mut().pop();
+    }
 }
 
 /// One end: a network namespace, and a cgroup that looks like a container's.
@@ -47,7 +59,7 @@ impl Site {
                 "link set dev eth0 up".to_owned(),
             ])?;
         }
-        Ok(Self { client, server, instance })
+        Ok(Self { client, server, guests: RefCell::default(), instance })
     }
 
     /// A file that goes with the site.
@@ -59,6 +71,24 @@ impl Site {
         let path = self.file(name);
         std::fs::write(&path, text).with_context(|| format!("write {}", path.display()))?;
         Ok(path.to_string_lossy().into_owned())
+    }
+
+    /// Counts `cgroup` among its own while the guest stays. The last to come is the first to go.
+    pub fn invite(&self, cgroup: &Path) -> Guest<'_> {
+        self.guests.borrow_mut().push(cgroup.to_owned());
+        Guest(self)
+    }
+
+    /// Everything that has to do with the load, agent included, is in these cgroups.
+    pub fn cgroups(&self) -> Vec<PathBuf> {
+        let guests = self.guests.borrow();
+        std::iter::once(self.instance.cgroup().to_owned()).chain(guests.iter().cloned()).collect()
+    }
+
+    /// Whether `cgroup`, from the root of its hierarchy, is below the site's.
+    pub fn holds(&self, cgroup: &str) -> bool {
+        let own = self.instance.cgroup().file_name().unwrap_or_default();
+        Path::new(cgroup).components().any(|part| part.as_os_str() == own)
     }
 
     /// Another container's cgroup. Its processes are ended when it is dropped.
