@@ -38,8 +38,10 @@ impl Client {
         Self { socket: args.socket }
     }
 
-    pub async fn status(&self) -> anyhow::Result<Status> {
-        let body = self.get("/api/v1/status").await?.into_body();
+    /// `measure`: how long the kernel measures the programs' run time before the answer.
+    pub async fn status(&self, measure: Duration) -> anyhow::Result<Status> {
+        let path = format!("/api/v1/status?measure_ms={}", measure.as_millis());
+        let body = self.get(&path).await?.into_body();
         let whole = Limited::new(body, MAX_BODY).collect();
         let bytes = tokio::time::timeout(PATIENCE, whole)
             .await

@@ -70,6 +70,7 @@ pub fn run(args: Args) -> anyhow::Result<()> {
         }
         None => free_socket(cluster.node().instance().place()),
     };
+    config.cgroup = subtree(&cluster)?;
     let socket = config.socket.clone();
     let app = App::start(config, changes)?;
     let address = app.address().unwrap_or(args.listen);
@@ -84,6 +85,16 @@ pub fn run(args: Args) -> anyhow::Result<()> {
     cluster.stop();
     let _ = watch.join();
     Ok(ended?)
+}
+
+/// The cluster's part of the hierarchy: pods of another demo, or of a real kubelet, are not its agent's.
+fn subtree(cluster: &Cluster) -> anyhow::Result<String> {
+    let cgroup = cluster.node().instance().cgroup();
+    let mount = sim::cgroup_mount()?;
+    let below = cgroup.strip_prefix(&mount).with_context(|| {
+        format!("cgroup {}: expected it below {}", cgroup.display(), mount.display())
+    })?;
+    Ok(format!("/{}", below.display()))
 }
 
 /// The usual socket, or one of the demo's own if an agent has that.

@@ -2,6 +2,8 @@
 
 mod report;
 
+use std::time::Duration;
+
 use anyhow::{Context, bail};
 use model::status::ProgramState;
 
@@ -17,6 +19,9 @@ pub struct Args {
     /// When to use colours
     #[arg(long, value_name = "WHEN", default_value = "auto")]
     color: Color,
+    /// Measure the programs' run time for so many milliseconds, 0 to 10000
+    #[arg(long, value_name = "MS", default_value_t = 500, value_parser = clap::value_parser!(u64).range(..=10_000))]
+    measure: u64,
     #[command(flatten)]
     client: client::Args,
 }
@@ -30,7 +35,8 @@ enum Format {
 pub fn run(args: Args) -> anyhow::Result<()> {
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().context("runtime")?;
-    let status = runtime.block_on(Client::new(args.client).status())?;
+    let status =
+        runtime.block_on(Client::new(args.client).status(Duration::from_millis(args.measure)))?;
     match args.output {
         Format::Text => output::print(&report::text(&status, args.color.shown()))?,
         Format::Json => output::print_json(&status)?,

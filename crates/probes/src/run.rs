@@ -12,6 +12,7 @@ use crate::context::{Context, SharedMaps, Stop};
 use crate::feature::Features;
 use crate::health::Health;
 use crate::probe::{PROBES, Probe};
+use crate::run_time::RunTime;
 use crate::{Batch, Error, Report, Settings, requirement};
 
 /// Loading is the verifier's work: seconds at most, also under emulation.
@@ -22,8 +23,7 @@ pub struct Running {
     stop: Arc<Stop>,
     health: Vec<Arc<Health>>,
     threads: Vec<JoinHandle<()>>,
-    /// While it is open, the kernel measures the run time of every BPF program.
-    _run_time: Option<std::os::fd::OwnedFd>,
+    _run_time: Option<RunTime>,
 }
 
 impl Running {
@@ -64,7 +64,7 @@ pub fn start(settings: &Settings, out: SyncSender<Batch>) -> Result<Running, Err
         stop: Arc::default(),
         health: Vec::new(),
         threads: Vec::new(),
-        _run_time: settings.run_time.then(enable_run_time).flatten(),
+        _run_time: settings.run_time.then(RunTime::measure).flatten(),
     };
     for probe in PROBES {
         let health = Arc::new(Health::new(probe.name, probe.programs));
@@ -112,15 +112,6 @@ fn spawn(probe: &'static Probe, context: Context) -> Result<JoinHandle<()>, Erro
         }
     };
     thread.spawn(body).map_err(|source| Error::Thread { probe: probe.name, source })
-}
-
-fn enable_run_time() -> Option<std::os::fd::OwnedFd> {
-    use std::os::fd::FromRawFd;
-    // SAFETY: the call takes no pointer, and a non-negative result is a new descriptor that nobody else owns.
-    unsafe {
-        let fd = libbpf_rs::libbpf_sys::bpf_enable_stats(libbpf_rs::libbpf_sys::BPF_STATS_RUN_TIME);
-        (fd >= 0).then(|| std::os::fd::OwnedFd::from_raw_fd(fd))
-    }
 }
 
 fn log(_level: PrintLevel, message: String) {

@@ -199,6 +199,11 @@ impl View {
             unattributed.iter().map(|it| (labels([("kind", &it.name)]), it.count)),
         )?;
         out.counter(
+            "amphipod_out_of_scope_total",
+            "Observations of pods outside agent.cgroup, left out: another agent's.",
+            [(vec![], records.out_of_scope)],
+        )?;
+        out.counter(
             "amphipod_identity_parked_total",
             "Records that had to wait for a name.",
             [(vec![], self.identity.parked_total)],

@@ -44,6 +44,7 @@ pub(super) fn collect(sources: &Sources) -> Status {
             per_second: meter.records_per_second(),
             buffered: shared.records.buffered() as u64,
             readers: shared.records.readers() as u64,
+            out_of_scope: identity.out_of_scope,
         },
         cost,
     }

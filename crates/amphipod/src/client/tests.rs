@@ -1,3 +1,4 @@
+use std::time::Duration;
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixListener;
@@ -102,12 +103,12 @@ async fn refusals_are_told_in_the_agents_words() {
     const PROBLEM: &str = "HTTP/1.1 400 Bad Request\r\ncontent-type: application/problem+json\r\nconnection: close\r\n\r\n\
                    {\"title\":\"Bad Request\",\"detail\":\"filter port: \\\"x\\\" ...\"}";
     serve(listener, &[PROBLEM]);
-    let error = client.status().await.unwrap_err();
+    let error = client.status(Duration::ZERO).await.unwrap_err();
     check_error(&error, &client, "agent at SOCKET: filter port: \"x\" ...");
 
     let (_dir, listener, client) = agent();
     serve(listener, &["HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n"]);
-    let error = client.status().await.unwrap_err();
+    let error = client.status(Duration::ZERO).await.unwrap_err();
     check_error(
         &error,
         &client,
@@ -122,11 +123,11 @@ async fn a_status_is_read_and_a_wrong_one_is_named() {
         listener,
         &["HTTP/1.1 200 OK\r\ncontent-length: 28\r\n\r\n", "{\"node\":\"node-1\",\"new\":true}"],
     );
-    assert_eq!(client.status().await.unwrap().node, "node-1");
+    assert_eq!(client.status(Duration::ZERO).await.unwrap().node, "node-1");
 
     let (_dir, listener, client) = agent();
     serve(listener, &["HTTP/1.1 200 OK\r\ncontent-length: 1\r\n\r\n7"]);
-    let said = message(&client.status().await.unwrap_err(), &client);
+    let said = message(&client.status(Duration::ZERO).await.unwrap_err(), &client);
     assert!(
         said.starts_with("agent at SOCKET: its status cannot be read; use an amphipod of"),
         "{said}"
@@ -139,11 +140,11 @@ async fn no_agent() {
     // Left over by an agent that was killed.
     drop(listener);
     let expected = "no agent at SOCKET; start one: amphipod agent, or name its socket: --socket";
-    check_error(&client.status().await.unwrap_err(), &client, expected);
+    check_error(&client.status(Duration::ZERO).await.unwrap_err(), &client, expected);
     std::fs::remove_file(&client.socket).unwrap();
-    check_error(&client.status().await.unwrap_err(), &client, expected);
+    check_error(&client.status(Duration::ZERO).await.unwrap_err(), &client, expected);
     drop(dir);
-    check_error(&client.status().await.unwrap_err(), &client, expected);
+    check_error(&client.status(Duration::ZERO).await.unwrap_err(), &client, expected);
 }
 
 #[test]
@@ -163,7 +164,7 @@ async fn something_else_at_the_socket_is_named() {
         let (mut stream, _) = listener.accept().await.unwrap();
         stream.write_all(b"SSH-2.0-OpenSSH\r\n").await.unwrap();
     });
-    let said = message(&client.status().await.unwrap_err(), &client);
+    let said = message(&client.status(Duration::ZERO).await.unwrap_err(), &client);
     assert!(said.starts_with("agent at SOCKET: no answer ("), "{said}");
     assert!(said.ends_with("is this the socket of an agent?"), "{said}");
 }

@@ -49,6 +49,9 @@ fn head(status: &Status, paint: &mut Paint) {
         count(records.buffered),
         plural(records.readers, "reader"),
     ));
+    if records.out_of_scope > 0 {
+        paint.plain(&format!(", {} left out (agent.cgroup)", count(records.out_of_scope)));
+    }
     paint.line_feed();
 }
 
@@ -79,7 +82,7 @@ fn programs(programs: &[ProgramStatus], paint: &mut Paint) {
     if !programs.is_empty() && programs.iter().all(|program| program.runs == 0) {
         paint.put(
             Tone::Faint,
-            "runs are counted with kernel.bpf_stats_enabled=1, or agent.run_time = true",
+            "no program ran while it was measured; measure longer: --measure 5000",
         );
         paint.line_feed();
     }
@@ -223,7 +226,13 @@ mod tests {
                 max_entries: 262_144,
                 memory_bytes: 64_000_000,
             }],
-            records: RecordsStatus { total: 12_345, per_second: 17.25, buffered: 4096, readers: 1 },
+            records: RecordsStatus {
+                total: 12_345,
+                per_second: 17.25,
+                buffered: 4096,
+                readers: 1,
+                out_of_scope: 0,
+            },
             cost: Cost {
                 cpu_percent: 0.42,
                 cpu_seconds: 12.5,
@@ -278,11 +287,13 @@ nothing lost, every record attributed
             waiting_for: "pods".to_owned(),
             losses: vec![lossless, loss],
             unattributed: vec![Count { name: "no_cgroup".to_owned(), count: 3 }],
+            records: RecordsStatus { out_of_scope: 17, ..status().records },
             ..status()
         };
         let shown = text(&status, false);
         for part in [
             "not ready: waiting for pods\n",
+            ", 1 reader, 17 left out (agent.cgroup)\n",
             "PROBE  STAGE   CAUSE      LOST\ntcp    kernel  ring_full  1234567\n\n",
             "UNATTRIBUTED BECAUSE OF  RECORDS\nno_cgroup                3\n",
             "\nincomplete: see what was lost above\n",

@@ -127,6 +127,7 @@ fn every_metric_of_the_contract_as_documented() {
         r#"amphipod_lost_total{probe="tcp",stage="kernel",cause="ring_full"} 3"#.into(),
         r#"amphipod_lost_total{probe="records",stage="stream",cause="slow_reader"} 0"#.into(),
         "# TYPE amphipod_unattributed_total counter".into(),
+        "amphipod_out_of_scope_total 0".into(),
         r#"amphipod_map_entries{probe="tcp",map="sockets"} 1"#.into(),
         r#"amphipod_map_max_entries{probe="tcp",map="sockets"} 4"#.into(),
         r#"amphipod_map_pressure_ratio{probe="tcp",map="sockets"} 0.25"#.into(),
