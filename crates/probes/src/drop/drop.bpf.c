@@ -57,9 +57,13 @@ static __always_inline void read_packet(struct drop_key *key, struct sk_buff *sk
 	}
 }
 
-static __always_inline void read_socket(struct drop_key *key, struct sk_buff *skb)
+/* Since 6.11 the kernel tells the socket that a packet was meant for, when the packet itself has forgotten it. */
+const volatile bool have_receiver = false;
+
+static __always_inline void read_socket(struct drop_key *key, struct sk_buff *skb, struct sock *receiver)
 {
 	struct sock *sk = BPF_CORE_READ(skb, sk);
+	sk = sk ?: receiver;
 	/* Time-wait and request sockets are shorter than a struct sock. */
 	__u8 state = sk ? BPF_CORE_READ(sk, __sk_common.skc_state) : TCP_NEW_SYN_RECV;
 	if (state != TCP_NEW_SYN_RECV && state != TCP_TIME_WAIT) {
@@ -99,7 +103,7 @@ int drop_packet(__u64 *ctx)
 	else
 		key.location = ctx[1];
 	read_packet(&key, skb);
-	read_socket(&key, skb);
+	read_socket(&key, skb, have_receiver ? (void *)ctx[3] : NULL);
 
 	struct drop_count *count = bpf_map_lookup_elem(&drops, &key);
 	if (!count) {

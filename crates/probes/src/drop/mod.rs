@@ -15,7 +15,7 @@ use crate::context::Context;
 use crate::probe::Probe;
 use crate::skel::drop::DropSkelBuilder;
 use crate::skel::drop::types::{drop_count, drop_key};
-use crate::{Batch, Error, epoch, plain, socket};
+use crate::{Batch, Error, btf, epoch, plain, socket};
 use reason::Reasons;
 
 pub const PROBE: Probe = Probe {
@@ -35,6 +35,7 @@ fn run(ctx: &Context) -> Result<(), Error> {
     if let Some(rodata) = &mut open.maps.rodata_data {
         rodata.have_listeners =
             ctx.shared.get(crate::tcp::SOCKETS).is_some() && ctx.settings.flow.enabled;
+        rodata.have_receiver = btf::tracepoint_arguments("kfree_skb")? >= 4;
     }
     open.maps.drops.set_max_entries(settings.max_entries).map_err(|error| ctx.error(error))?;
     let mut skel = open.load().map_err(|error| ctx.error(error))?;

@@ -52,13 +52,16 @@ fn run(ctx: &Context) -> Result<(), Error> {
     let mut skel = open.load().map_err(|error| ctx.error(error))?;
     ctx.register(&skel);
     let root = cgroupfs::mount().and_then(|path| File::open(path).map_err(|_| Error::NoCgroup2))?;
-    let _links = [
+    let _owners = [
         ctx.attach_cgroup(&skel.progs.flow_create, root.as_raw_fd()),
         ctx.attach_cgroup(&skel.progs.flow_release, root.as_raw_fd()),
+    ];
+    // Before the first packet is counted: further peers copy the owner.
+    name_older(ctx, &skel);
+    let _counters = [
         ctx.attach_cgroup(&skel.progs.flow_egress, root.as_raw_fd()),
         ctx.attach_cgroup(&skel.progs.flow_ingress, root.as_raw_fd()),
     ];
-    name_older(ctx, &skel);
     let readers = Readers {
         tcp: attach_tcp(ctx, &skel, sockets),
         other: ctx.attach_map_iterator(&skel.progs.flow_other, &skel.maps.flow_sockets),
@@ -98,13 +101,11 @@ fn follow(ctx: &Context, skel: &mut FlowSkel<'_>, readers: &Readers) -> Result<(
                 plain::store(&mut bss.tcp_read_ns, begun);
             }
         }
-        if let Some(link) = &readers.other {
-            other::read(ctx, link, clock);
-        }
+        let owners = readers.other.as_ref().map(|link| other::read(ctx, link, clock));
         if let Some(bss) = &mut bss {
             let past = bss.epoch;
             plain::store(&mut bss.epoch, past.wrapping_add(1));
-            other::read_peers(ctx, &peers, past, clock);
+            other::read_peers(ctx, &peers, past, clock, &owners.unwrap_or_default());
         }
     };
     ctx.deliver(&events, Batch::Observations, turn, |event, out| {

@@ -1,5 +1,7 @@
 //! UDP and the other protocols.
 
+use std::collections::HashMap;
+
 use libbpf_rs::{Link, MapHandle};
 use model::{Counters, Direction, Flow, Observation, Process, Protocol, Subject};
 
@@ -8,11 +10,23 @@ use crate::context::Context;
 use crate::skel::flow::types::{flow_counters, flow_event, flow_peer, flow_peer_key};
 use crate::{Batch, epoch, iterator, socket};
 
-/// Delivers a flow for each socket whose first peer and it moved something since the last read.
-pub fn read(ctx: &Context, link: &Link, clock: Clock) {
+/// Sockets of one read whose owner is remembered for their further peers.
+const MAX_OWNERS: usize = 4_096;
+
+/// By socket cookie.
+pub type Owners = HashMap<u64, Process>;
+
+/// Delivers a flow for each socket whose first peer and it moved something since the last read. Their owners: what they
+/// moved with further peers may have been counted before an owner was known (the kernel's own sockets have no maker).
+pub fn read(ctx: &Context, link: &Link, clock: Clock) -> Owners {
+    let mut owners = Owners::new();
     let mut batch = Vec::new();
     let read = iterator::run(link, |event: flow_event| {
-        batch.push(observation(&event, clock));
+        let observation = observation(&event, clock);
+        if owners.len() < MAX_OWNERS {
+            owners.insert(observation.cookie, observation.process);
+        }
+        batch.push(observation);
         if batch.len() >= 1024 {
             ctx.send(Batch::Observations(std::mem::take(&mut batch)));
         }
@@ -21,10 +35,11 @@ pub fn read(ctx: &Context, link: &Link, clock: Clock) {
         ctx.health.failed("flow_other", &format!("read: {error}"));
     }
     ctx.send(Batch::Observations(batch));
+    owners
 }
 
 /// Delivers, and deletes, what sockets moved with their further peers in the past epoch.
-pub fn read_peers(ctx: &Context, peers: &MapHandle, past: u32, clock: Clock) {
+pub fn read_peers(ctx: &Context, peers: &MapHandle, past: u32, clock: Clock, owners: &Owners) {
     if !ctx.wait(epoch::GRACE) && !ctx.cancelled() {
         return;
     }
@@ -33,7 +48,13 @@ pub fn read_peers(ctx: &Context, peers: &MapHandle, past: u32, clock: Clock) {
         peers,
         |key: &flow_peer_key| key.epoch == past,
         |key, peer: flow_peer| {
-            batch.push(peer_observation(&key, &peer, clock));
+            let mut observation = peer_observation(&key, &peer, clock);
+            if observation.process.netns == 0
+                && let Some(owner) = owners.get(&observation.cookie)
+            {
+                observation.process = *owner;
+            }
+            batch.push(observation);
             if batch.len() >= 1024 {
                 ctx.send(Batch::Observations(std::mem::take(&mut batch)));
             }
