@@ -100,7 +100,11 @@ impl App {
         log_verdicts(&feed.report());
         let feed: SharedFeed = Arc::new(Mutex::new(Some(feed)));
         // After the probes: a cgroup made meanwhile is in their events or in this walk.
-        let directory = Directory::new(identity::Config::new(config.node.clone(), config.mode))
+        let names = identity::Config {
+            scope: config.cgroup.clone(),
+            ..identity::Config::new(config.node.clone(), config.mode)
+        };
+        let directory = Directory::new(names)
             .map_err(|source| Error::Start { name: "the directory of cgroups", source })?;
         let worker = Worker::new(directory, shared.clone());
         let asked = feed.clone();
@@ -112,7 +116,7 @@ impl App {
         supervise_servers(&mut supervisor, &sources, local, open);
         supervise_watchers(&mut supervisor, sources);
         let served = address.map_or("off".into(), |address| address.to_string());
-        tracing::info!(node = %config.node, address = served, socket = %config.socket.display(), "agent started");
+        tracing::info!(node = %config.node, address = %served, socket = %config.socket.display(), "agent started");
         Ok(Self { config, address, supervisor, stop, runtime, shared, _socket: socket })
     }
 

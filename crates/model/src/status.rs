@@ -116,6 +116,9 @@ pub struct RecordsStatus {
     pub buffered: u64,
     /// Connected readers of live records.
     pub readers: u64,
+    /// Observations that were left out: of pods outside `agent.cgroup`.
+    #[serde(default)]
+    pub out_of_scope: u64,
 }
 
 /// What Amphipod itself costs now.

@@ -32,6 +32,7 @@ impl Raw {
         Ok(Config {
             node: name(&agent.node, node)?.into(),
             mode: mode(&agent.mode)?,
+            cgroup: subtree(&agent.cgroup)?,
             listen: listen(&agent.listen)?,
             socket: socket(&agent.socket)?,
             drain: span("agent.drain", &agent.drain, 100 * MS..=60 * SECOND)?,
@@ -102,6 +103,22 @@ fn listen(text: &str) -> Result<Option<std::net::SocketAddr>, Error> {
                 "an IP address and port, such as \"127.0.0.1:7172\", or \"off\"",
             )
         }),
+    }
+}
+
+/// Without a slash at its end, unless it is the root.
+fn subtree(text: &str) -> Result<String, Error> {
+    let valid = text.starts_with('/')
+        && !text.contains("//")
+        && text.split('/').all(|part| !matches!(part, "." | ".."))
+        && !text.chars().any(char::is_control);
+    match text.trim_end_matches('/') {
+        _ if !valid => {
+            let expected = "the path of a cgroup as /proc/PID/cgroup has it, such as \"/\" or \"/kubepods.slice\"";
+            Err(wrong("agent.cgroup", quoted(text), expected))
+        }
+        "" => Ok("/".to_owned()),
+        path => Ok(path.to_owned()),
     }
 }
 

@@ -17,6 +17,8 @@ pub struct Config {
     /// The node's name: from the file, else `NODE_NAME`, else the host's name.
     pub node: Arc<str>,
     pub mode: Mode,
+    /// Pods whose cgroup lies outside of this subtree of the cgroup2 hierarchy are left out; `/`: none are.
+    pub cgroup: String,
     /// Where `/metrics`, `/healthz`, `/readyz` and `/api/v1/status` are served over TCP; `None`: nowhere.
     pub listen: Option<SocketAddr>,
     /// The socket of the local command line; live records are served here only.

@@ -63,6 +63,9 @@ section!(Agent {
     node: String = "",
     /// "kubernetes", or "standalone" for a host without it: cgroups, containers and systemd units instead of pods.
     mode: String = "kubernetes",
+    /// Only pods below this cgroup are this agent's, as /proc/PID/cgroup has it; "/": all pods. What others do is
+    /// left out, and counted in amphipod_out_of_scope_total.
+    cgroup: String = "/",
     /// Address and port of /metrics, /healthz, /readyz and /api/v1/status; "off": nowhere.
     listen: String = "127.0.0.1:7172",
     /// Socket of the local command line: who may use it sees all records.

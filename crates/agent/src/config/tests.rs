@@ -70,6 +70,15 @@ fn what_is_wrong_is_named() {
         "[agent]\nsocket = \"run/x\"",
         "agent.socket = \"run/x\": expected an absolute path of at most 107 bytes",
     );
+    for wrong in ["kubepods.slice", "", "/a/../b", "/a//b", "/./a"] {
+        check(
+            &format!("[agent]\ncgroup = {wrong:?}"),
+            &format!(
+                "agent.cgroup = {wrong:?}: expected the path of a cgroup as /proc/PID/cgroup has it, such as \"/\" or \
+                 \"/kubepods.slice\""
+            ),
+        );
+    }
     check(
         "[agent]\nnode = \"a\\nb\"",
         "agent.node = \"a\\nb\": expected at most 253 letters, digits, `-`, `_` and `.`",
@@ -111,6 +120,7 @@ fn what_is_given_counts() {
         [agent]
         node = \"from-file\"
         mode = \"standalone\"
+        cgroup = \"/amphipod-0/\"
         listen = \"off\"
         run_time = true
         [tcp]
@@ -123,6 +133,7 @@ fn what_is_given_counts() {
     ";
     let config = Config::parse(text, Some("from-environment")).unwrap();
     assert_eq!((&*config.node, config.mode, config.listen), ("from-file", Mode::Standalone, None));
+    assert_eq!(config.cgroup, "/amphipod-0");
     assert!(config.probes.run_time && config.probes.tcp.enabled && !config.probes.drop.enabled);
     assert_eq!(config.probes.tcp.ring_bytes, 65_536);
     assert_eq!(

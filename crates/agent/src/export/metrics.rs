@@ -118,7 +118,7 @@ impl View {
         )?;
         out.counter(
             Metric::Drops.name(),
-            "Packets that the kernel discarded, by its own name of the reason (LISTEN_OVERFLOW: connections that a \
+            "Packets that the kernel discarded, by its own name of the reason (TCP_LISTEN_OVERFLOW: connections that a \
              full accept queue turned away).",
             self.snapshot.drops.iter().map(|series| (series.labels.pairs(), series.values.packets)),
         )

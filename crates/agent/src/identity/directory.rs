@@ -36,7 +36,10 @@ pub struct Directory {
 
 /// The answer for one observation.
 enum Outcome {
-    Wait { key: Key, deadline: Moment },
+    Wait {
+        key: Key,
+        deadline: Moment,
+    },
     Done(Ends),
     /// Nothing of ours.
     OutOfScope,
@@ -128,9 +131,7 @@ impl Directory {
     /// Delivers what waited long enough and forgets what is gone.
     pub fn tick(&mut self, now: Timestamp, out: &mut impl FnMut(Record)) {
         self.names.advance(now);
-        if self.names.wants_namespaces() && !self.pending.is_empty() {
-            self.names.look_for_namespaces();
-        }
+        self.names.look_for_namespaces();
         self.settle_ready(out);
         while let Some(parked) = self.pending.take_due(self.names.at) {
             self.settle_parked(parked, Haste::No, out);
@@ -213,6 +214,7 @@ impl Directory {
     fn settle(&mut self, observation: &Observation, since: Moment, haste: Haste) -> Outcome {
         let at = self.names.at;
         let mut ends = Ends::default();
+        let mut ownerless = false;
         match self.names.local(&observation.process, observation.time, haste == Haste::No) {
             Local::Named(named) => {
                 if named.sure {
@@ -228,12 +230,16 @@ impl Directory {
                 if haste == Haste::No && patient && at < deadline {
                     return Outcome::Wait { key, deadline };
                 }
+                ownerless = cause == Some(Cause::NoOwner);
                 ends.vain = true;
                 ends.local = known.map(|named| named.identity);
                 ends.cause =
                     cause.map(|cause| if haste == Haste::Full { Cause::ParkFull } else { cause });
             }
-            Local::Nobody => ends.cause = Some(Cause::NoOwner),
+            Local::Nobody => {
+                ownerless = true;
+                ends.cause = Some(Cause::NoOwner);
+            }
             Local::Foreign(uid) => {
                 let netns = observation.process.netns;
                 if !self.names.namespaces.confirm(netns, &uid, at) {
@@ -242,8 +248,12 @@ impl Directory {
                 return Outcome::OutOfScope;
             }
         }
-        if ends.local.is_none() && matches!(ends.cause, Some(Cause::NoOwner | Cause::ParkFull)) {
-            ends.local = self.by_address(observation);
+        if ownerless {
+            let addressed = self.by_address(observation);
+            let pod = addressed.as_ref().is_some_and(|identity| identity.pod.is_some());
+            if pod || ends.local.is_none() {
+                ends.local = addressed;
+            }
             ends.cause = ends.cause.filter(|_| ends.local.is_none());
         }
         match self.names.remote(observation, ends.local.as_ref()) {

@@ -1,9 +1,10 @@
 //! What procfs tells of this node: the host's network namespace and addresses, and whether process ids mean
 //! what the probes mean.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 /// Inode number of the initial pid namespace (`PROC_PID_INIT_INO`, include/uapi/linux/nsfs.h).
@@ -11,6 +12,9 @@ const INITIAL_PID_NAMESPACE: u32 = 0xEFFF_FFFC;
 
 /// Inode number of the initial network namespace since Linux 6.18 (`NET_NS_INIT_INO`); before, it is any number.
 const INITIAL_NET_NAMESPACE: u32 = 0xEFFF_FFF9;
+
+/// Named network namespaces that are looked at.
+const MAX_NAMED: usize = 4_096;
 
 #[derive(Clone, Debug)]
 pub struct Host {
@@ -30,6 +34,19 @@ impl Host {
         let own_net = || own("net").filter(|&inode| inode == INITIAL_NET_NAMESPACE);
         let netns = initial.then(|| of("net").or_else(own_net)).flatten();
         Self { proc_root: proc_root.to_path_buf(), initial, netns }
+    }
+
+    /// Names of network namespaces that somebody keeps, as `ip netns` lists them, by inode number.
+    pub fn named_namespaces(&self) -> HashMap<u32, String> {
+        // The host's, seen from a container; else what a process on the host sees.
+        let directory = fs::read_dir(self.proc_root.join("1/root/run/netns"))
+            .or_else(|_| fs::read_dir("/run/netns"));
+        let entries = directory.into_iter().flatten().flatten();
+        let named = entries.take(MAX_NAMED).filter_map(|entry| {
+            let inode = fs::metadata(entry.path()).ok()?.ino();
+            Some((u32::try_from(inode).ok()?, entry.file_name().into_string().ok()?))
+        });
+        named.collect()
     }
 
     /// All addresses of the host's network but loopback; `None` if they cannot be read.

@@ -175,7 +175,7 @@ impl Names {
         Local::Missing {
             key: Key::Namespace(netns),
             patient: self.at.since(since) < DESPAIR,
-            known: None,
+            known: self.named_namespace(netns).map(Named::guessed),
             cause: Some(Cause::NoOwner),
         }
     }

@@ -22,6 +22,7 @@
 //! | a pod by its address or namespace | the same without the container |
 //! | a pod that the feed does not tell | uid and container id; counted as `unknown_pod` |
 //! | systemd unit, session, container | workload of kind `SystemdUnit`, `Session`, `Container` |
+//! | a network namespace of no container | workload of kind `NetworkNamespace`, by its name in `/run/netns` |
 //! | another process | workload of kind `Process`, named as the kernel names it |
 //! | a node, where the socket is not known | workload of kind `Host` |
 //! | a service's address | namespace, service |

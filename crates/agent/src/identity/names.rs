@@ -33,6 +33,8 @@ const MAX_RESCAN_PAUSE: Duration = Duration::from_secs(60);
 const OWN_ADDRESSES: Duration = Duration::from_secs(30);
 /// The same where a socket of the host has an address that is not among them.
 const OWN_ADDRESSES_PAUSE: Duration = Duration::from_secs(1);
+/// How often the names of network namespaces are read, where they are asked for.
+const NAMED_PAUSE: Duration = Duration::from_secs(1);
 /// Things waited for in vain that are remembered, of each kind.
 const MAX_VAIN: usize = 4_096;
 
@@ -50,6 +52,9 @@ pub struct Names {
     pub(super) services: HashMap<Arc<str>, Service>,
     pub(super) services_evicted: u64,
     host: Host,
+    /// Network namespaces by the names that somebody gave them, and when to read them again.
+    named: HashMap<u32, Arc<Identity>>,
+    named_at: Moment,
     cgroup_root: Option<PathBuf>,
     /// Containers may be in cgroup v1 hierarchies only.
     pub(super) hybrid: bool,
@@ -120,6 +125,8 @@ impl Names {
             at: Moment::default(),
             news: Vec::new(),
             all_addresses: false,
+            named: HashMap::new(),
+            named_at: Moment::default(),
             host,
             cgroup_root,
             config,
@@ -143,6 +150,12 @@ impl Names {
             ),
             Some(root) => match self.walk() {
                 Ok(_) => {
+                    if hierarchy::id(&root, &self.config.scope).is_none() {
+                        warn!(
+                            "agent.cgroup = {:?}: there is no such cgroup; pods are left out until it appears",
+                            self.config.scope
+                        );
+                    }
                     info!(root = %root.display(), cgroups = self.cgroups.table().entries, "read the cgroup hierarchy")
                 }
                 Err(error) if self.config.cgroup_root.is_some() => {
@@ -183,7 +196,9 @@ impl Names {
             Owner::Pod { container: None, .. } | Owner::Named(_) | Owner::Nobody => None,
         };
         if self.cgroups.insert(id, owner, self.now, self.at) {
-            if let Some(holder) = holder {
+            if let Some(holder) = holder
+                && !self.namespaces.has(holder.key())
+            {
                 self.unseen.insert(id, path, holder, self.at);
             }
             self.unknown_cgroups.remove(&id);
@@ -229,9 +244,8 @@ impl Names {
 
     /// The owner of a process by procfs; learns its cgroup's id on the way.
     pub(super) fn process_owner(&mut self, pid: u32, netns: u32) -> Option<super::cgroups::Owner> {
-        let Self {
-            processes, cgroups, cgroup_root, news, scope, unknown_cgroups, now, at, ..
-        } = self;
+        let Self { processes, cgroups, cgroup_root, news, scope, unknown_cgroups, now, at, .. } =
+            self;
         processes.owner(pid, netns, *at, |text| {
             if let (Some(root), Some(path)) = (cgroup_root, path::unified(text))
                 && let Some(id) = hierarchy::id(root, path)
@@ -314,7 +328,7 @@ impl Names {
         }
     }
 
-    /// Reads the namespaces of pods that showed no socket yet, at a bounded rate.
+    /// Reads the namespaces of pods that showed no socket yet, as far as it is time; each is read once, as a rule.
     pub(super) fn look_for_namespaces(&mut self) {
         let Some(host) = self.namespaces.host() else { return };
         for (netns, holder) in self.unseen.look(host, self.at) {
@@ -322,9 +336,14 @@ impl Names {
         }
     }
 
-    /// Whether something waits for a namespace that a look may find.
-    pub fn wants_namespaces(&self) -> bool {
-        !self.unknown_namespaces.is_empty()
+    /// What somebody calls a namespace in which no pod was found.
+    pub(super) fn named_namespace(&mut self, netns: u32) -> Option<Arc<Identity>> {
+        if self.at >= self.named_at {
+            self.named_at = self.at.after(NAMED_PAUSE);
+            let named = self.host.named_namespaces().into_iter();
+            self.named = named.map(|(netns, name)| (netns, standalone::namespace(&name))).collect();
+        }
+        self.named.get(&netns).cloned()
     }
 
     /// Learns from a socket whose owner its cgroup told: the network namespace and, if no feed tells it, the address.

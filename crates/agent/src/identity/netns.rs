@@ -68,6 +68,12 @@ impl Namespaces {
         self.host
     }
 
+    /// Whether a namespace of `key` is known.
+    pub fn has(&self, key: &str) -> bool {
+        let holders = self.entries.values().filter(|entry| !entry.gone);
+        holders.filter_map(|entry| entry.holder.as_ref()).any(|holder| holder.key() == key)
+    }
+
     pub fn is_host(&self, netns: u32) -> bool {
         netns != 0 && self.host == Some(netns)
     }

@@ -45,10 +45,6 @@ impl Pending {
         self.parked.len()
     }
 
-    pub fn is_empty(&self) -> bool {
-        self.parked.is_empty()
-    }
-
     pub fn park(&mut self, observation: Observation, since: Moment, key: Key, deadline: Moment) {
         self.sequence += 1;
         self.insert(

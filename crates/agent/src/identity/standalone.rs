@@ -77,6 +77,11 @@ pub fn service(service: &Service) -> Arc<Identity> {
     })
 }
 
+/// A network namespace in which no container's process lives, by the name that somebody gave it.
+pub fn namespace(name: &str) -> Arc<Identity> {
+    workload("NetworkNamespace", name)
+}
+
 fn workload(kind: &str, name: &str) -> Arc<Identity> {
     let name = printable(name.as_bytes()).into();
     Arc::new(Identity {

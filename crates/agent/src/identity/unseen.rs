@@ -1,5 +1,5 @@
-//! Containers of whose pod no socket was seen yet: its network namespace is read from one of its processes, once
-//! something happens in a namespace that is nobody's.
+//! Containers of whose pod no socket was seen yet: its network namespace is read from one of its processes, for what
+//! happens there without a socket, or with none before the pod is gone.
 
 use std::collections::HashMap;
 use std::fs::{self, File};
@@ -12,12 +12,12 @@ use super::counters::Table;
 use super::host;
 use super::netns::Holder;
 
-/// Between two looks, however many ask.
+/// Between two looks that read something, however many ask.
 const PAUSE: Duration = Duration::from_millis(50);
 /// Containers read in one look.
 const READS: usize = 256;
 /// Until a container is read again that had no process, or one still in the host's network: runtimes make the cgroup,
-/// start a process, and only then give it its namespace. Doubles each time.
+/// start a process, and only then give it its namespace. Doubles each time; after the last it is of the host's network.
 const FIRST_RETRY: Duration = Duration::from_millis(100);
 const LAST_RETRY: Duration = Duration::from_secs(60);
 
@@ -36,6 +36,7 @@ pub struct Unseen {
     roots: Option<(PathBuf, PathBuf)>,
     /// By cgroup id.
     containers: HashMap<u64, Container>,
+    /// When the next look is worth it.
     next: Moment,
     limit: usize,
     evicted: u64,
@@ -64,7 +65,6 @@ impl Unseen {
         }
         let container = Container { path: path.into(), holder, at, retry: FIRST_RETRY };
         self.containers.insert(id, container);
-        // Whoever waits need not wait for the pause.
         self.next = self.next.min(at);
     }
 
@@ -84,7 +84,6 @@ impl Unseen {
             return found;
         }
         let Some((hierarchy, proc_root)) = &self.roots else { return found };
-        let before = self.reads;
         let mut gone = Vec::new();
         let due = self.containers.iter_mut().filter(|(_, container)| container.at <= at);
         for (id, container) in due.take(READS) {
@@ -95,16 +94,16 @@ impl Unseen {
                     gone.push(*id);
                 }
                 Err(error) if error.kind() == io::ErrorKind::NotFound => gone.push(*id),
+                Ok(_) | Err(_) if container.retry > LAST_RETRY => gone.push(*id),
                 Ok(_) | Err(_) => {
                     container.at = at.after(container.retry);
-                    container.retry = (container.retry * 2).min(LAST_RETRY);
+                    container.retry *= 2;
                 }
             }
         }
-        if self.reads > before {
-            self.next = at.after(PAUSE);
-        }
         gone.iter().for_each(|id| self.remove(*id));
+        let due = self.containers.values().map(|container| container.at).min();
+        self.next = due.unwrap_or_default().max(at.after(PAUSE));
         found
     }
 
@@ -165,8 +164,7 @@ mod tests {
         unseen.insert(2, "/pod/gone", Holder::Pod("two".into()), start);
         unseen.insert(3, "/pod/many", Holder::Pod("three".into()), start);
         assert_eq!((unseen.table().entries, unseen.table().evicted), (2, 1));
-        let mut look =
-            |at| (unseen.look(7, at), unseen.reads(), unseen.table().entries);
+        let mut look = |at| (unseen.look(7, at), unseen.reads(), unseen.table().entries);
         procs("");
         assert_eq!(look(start), (vec![], 2, 1));
         // No process yet: not at once again.
@@ -178,5 +176,18 @@ mod tests {
         enter(41, 9);
         assert_eq!(look(after(699)), (vec![], 4, 1), "ever less often");
         assert_eq!(look(after(700)), (vec![(9, Holder::Pod("one".into()))], 5, 0));
+    }
+
+    #[test]
+    fn a_container_of_the_hosts_network_is_not_read_for_ever() {
+        let root = tempfile::tempdir().unwrap();
+        fs::create_dir_all(root.path().join("pod")).unwrap();
+        fs::write(root.path().join("pod/cgroup.procs"), "").unwrap();
+        let mut unseen = Unseen::new(Some((root.path().into(), root.path().into())), 2);
+        unseen.insert(1, "/pod", Holder::Pod("one".into()), Moment::default());
+        for tenths in 0..10_000 {
+            unseen.look(7, Moment::default().after(Duration::from_millis(100 * tenths)));
+        }
+        assert_eq!((unseen.reads(), unseen.table().entries), (11, 0));
     }
 }

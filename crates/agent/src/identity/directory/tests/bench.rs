@@ -160,6 +160,14 @@ impl Bench {
         symlink(format!("net:[{netns}]"), namespaces.join("net")).unwrap();
     }
 
+    /// The inode number of a network namespace that has a name.
+    pub fn named_namespace(&self, name: &str) -> u64 {
+        let directory = self.root.path().join("proc/1/root/run/netns");
+        fs::create_dir_all(&directory).unwrap();
+        fs::write(directory.join(name), "").unwrap();
+        fs::metadata(directory.join(name)).unwrap().ino()
+    }
+
     pub fn host_address(&self, ip: &str) {
         fs::write(self.root.path().join("proc/1/net/fib_trie"), trie(&[NODE_IP, ip])).unwrap();
     }

@@ -70,6 +70,22 @@ fn a_namespace_that_is_nobodys_is_given_up_and_not_waited_for_again() {
 }
 
 #[test]
+fn a_namespace_of_no_container_goes_by_its_name() {
+    let mut bench = Bench::new();
+    let netns = bench.named_namespace("vpn");
+    bench.change(pod("cart", "10.1.0.1"));
+    let drop = |local: &str| format!("0@{netns} {local} < 1.1.1.1:0 drop");
+    bench.see(&drop("0.0.0.0:0"));
+    bench.delivered(&[]);
+    bench.wait_ms(2_000);
+    bench.delivered(&["External world > NetworkNamespace vpn"]);
+    bench.see(&drop("10.1.0.1:80"));
+    bench.wait_ms(2_000);
+    bench.delivered(&["External world > shop/cart/-"]);
+    assert_eq!(bench.unattributed(), []);
+}
+
+#[test]
 fn what_is_told_after_the_pod_is_gone_is_still_its_own() {
     let mut bench = Bench::new();
     bench.change(pod("cart", "10.1.0.1").container(C, "app"));
@@ -85,6 +101,7 @@ fn what_is_told_after_the_pod_is_gone_is_still_its_own() {
     bench.directory_in_hierarchy(&path);
     bench.process_in(42, &path, 9);
     bench.created(8, "db", D);
+    bench.wait_ms(100);
     bench.see(DROP);
     bench.see("7@9 10.1.0.1:4000 > 1.1.1.1:443 closed");
     bench.see(DROP);
@@ -100,8 +117,7 @@ fn pods_out_of_scope_are_left_out_and_counted() {
     let mine = format!("/mine{}", scope("cart", C));
     let theirs = format!("/theirs{}", scope("db", D));
     let silent = format!("/theirs{}", scope("web", D));
-    let mut bench =
-        Bench::with(|config| config.scope = "/mine".into(), &[&mine, &theirs, &silent]);
+    let mut bench = Bench::with(|config| config.scope = "/mine".into(), &[&mine, &theirs, &silent]);
     let [mine, theirs, _] = bench.seeded[..] else { panic!("{:?}", bench.seeded) };
     bench.change(pod("cart", "10.1.0.1").container(C, "app"));
     bench.process_in(42, &silent, 11);
@@ -113,7 +129,8 @@ fn pods_out_of_scope_are_left_out_and_counted() {
     bench.see("99@1!sshd 192.168.7.7:22 < 10.2.0.1:3 accepted");
     bench.cgroup(99, "/system.slice/ssh.service");
     bench.wait_ms(3_000);
-    bench.delivered(&["shop/cart/app > External world", "External world > SystemdUnit ssh.service"]);
+    bench
+        .delivered(&["shop/cart/app > External world", "External world > SystemdUnit ssh.service"]);
     let counters = bench.counters();
     assert_eq!((counters.out_of_scope, counters.records), (3, 2));
     assert_eq!(counters.unattributed_total(), 0);
