@@ -220,7 +220,14 @@ impl Addresses {
             return Some(claim);
         }
         // Who held it then; else who holds it now (the feed is later than the facts); else who held it last.
-        claims.iter().min_by_key(|claim| {
+        // A pod that answers at a service's address has it for the service, and not as its own.
+        let service = claims
+            .iter()
+            .any(|claim| matches!(claim.who, Who::Service(_)) && claim.until.is_none());
+        let claims = claims
+            .iter()
+            .filter(|claim| !service || !matches!(claim.who, Who::Pod { seen: true, .. }));
+        claims.min_by_key(|claim| {
             let held = claim.since <= time && claim.until.is_none_or(|until| time <= until);
             let age = u64::MAX - claim.since.0;
             (!held, claim.until.is_some(), claim.who.precedence(), age)
@@ -361,6 +368,20 @@ mod tests {
         // Before both, the one that stands is more likely than the one that ended.
         addresses.release(IP, &pod("b", true), Timestamp(1100), at(3));
         check(&addresses, IP, 50, "a2");
+    }
+
+    #[test]
+    fn a_pod_seen_at_a_services_address_does_not_take_it() {
+        let mut addresses = Addresses::new(8);
+        addresses.claim(IP, &pod("a", true), &named("a"), true, Timestamp(100), at(0));
+        check(&addresses, IP, 200, "a");
+        let service = Who::Service("shop/web".into());
+        addresses.claim(IP, &service, &named("the service"), false, Timestamp(300), at(1));
+        for time in [200, 400] {
+            check(&addresses, IP, time, "the service");
+        }
+        addresses.release(IP, &service, Timestamp(500), at(2));
+        check(&addresses, IP, 600, "a");
     }
 
     #[test]
