@@ -13,6 +13,7 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant, SystemTime};
 
 use model::line::{End, Event, Kind, Line, Way};
+use model::status::Status;
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
@@ -225,6 +226,49 @@ fn every_record_of_a_pod_names_its_pod() {
     let status = demo.child.wait().unwrap();
     assert!(status.success(), "{status}");
     assert!(left(&traces).is_empty(), "{:?}", left(&traces));
+}
+
+fn status(demo: &Demo) -> Status {
+    let output = amphipod(&["status", "-o", "json", "--socket", &demo.socket]).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+#[test]
+fn demos_side_by_side_do_not_mind_each_other() {
+    let args = ["--seconds", "120", "--load", "50"];
+    let demos = [Demo::start(&args), Demo::start(&args)];
+    let mut observe = amphipod(&["observe", "-f", "--kind", "drop,flow", "-o", "json"]);
+    let observe = observe.args(["--socket", &demos[0].socket]).stdout(Stdio::piped());
+    let mut observe = observe.spawn().unwrap();
+    // Drops and flows of at least two intervals.
+    let end = Instant::now() + PATIENCE;
+    let mut intervals = BTreeSet::new();
+    for text in BufReader::new(observe.stdout.take().unwrap()).lines() {
+        let line: Line = serde_json::from_str(&text.unwrap()).unwrap();
+        let own = local(&line).ip;
+        assert!(!own.is_some_and(|ip| demos[1].has_pod(ip)), "{line:?}");
+        if line.interval_ms == Some(5_000) {
+            intervals.insert(line.time[..19].to_owned());
+        }
+        if intervals.len() >= 3 {
+            break;
+        }
+        assert!(Instant::now() < end, "{intervals:?}");
+    }
+    observe.kill().unwrap();
+    observe.wait().unwrap();
+    for demo in &demos {
+        let status = status(demo);
+        let unattributed: u64 = status.unattributed.iter().map(|cause| cause.count).sum();
+        assert_eq!(unattributed, 0, "{:?}", status.unattributed);
+        let records = &status.records;
+        assert!(records.total > 500 && records.out_of_scope > 500, "{records:?}");
+    }
+    for mut demo in demos {
+        demo.signal(Signal::INT);
+        assert!(demo.child.wait().unwrap().success());
+    }
 }
 
 #[test]
