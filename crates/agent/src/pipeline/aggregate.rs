@@ -4,10 +4,13 @@ use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 use std::time::{Duration, Instant};
 
-use model::{Connection, ConnectionEvent, Direction, Drop, Flow, Protocol, Record, Subject};
+use model::{
+    Connection, ConnectionEvent, Direction, Drop, Endpoint, Flow, Protocol, Record, Subject,
+};
 
 use super::histogram::Histogram;
 use super::labels::{End, Ends};
+use super::memo::Memo;
 use super::table::{Series, Slot, Table, Values};
 use crate::config;
 
@@ -87,6 +90,7 @@ pub struct Aggregate {
     expiry: Duration,
     pods: bool,
     traffic: Table<Traffic>,
+    memo: Memo,
     drops: Table<Dropped>,
     /// Series of each live connection, by its key.
     live: HashMap<u64, Slot>,
@@ -112,6 +116,7 @@ impl Aggregate {
             expiry: metrics.expiry,
             pods: metrics.pod_labels,
             traffic: Table::new(metrics.max_series),
+            memo: Memo::default(),
             drops: Table::new(metrics.max_series),
             live: HashMap::new(),
             max_live: max_connections,
@@ -122,18 +127,17 @@ impl Aggregate {
     }
 
     pub fn add(&mut self, record: &Record, now: Instant) {
-        let mut ends = Ends {
-            source: End::new(&record.source, self.pods),
-            destination: End::new(&record.destination, self.pods),
-            protocol: record.protocol,
-            direction: record.direction,
-            reason: "",
-        };
         match &record.subject {
-            Subject::Connection(connection) => self.connection(record, connection, &ends, now),
-            Subject::Flow(flow) => self.flow(record, flow, ends, now),
+            Subject::Connection(connection) => self.connection(record, connection, now),
+            Subject::Flow(flow) => self.flow(record, flow, now),
             Subject::Drop(Drop { reason, packets, .. }) => {
-                ends.reason = reason;
+                let ends = Ends {
+                    source: End::new(&record.source, self.pods),
+                    destination: End::new(&record.destination, self.pods),
+                    protocol: record.protocol,
+                    direction: record.direction,
+                    reason,
+                };
                 let (_, dropped, overflow) = self.drops.entry(&ends, now);
                 dropped.packets += packets;
                 count(&mut self.overflow, overflow, &[Metric::Drops]);
@@ -141,84 +145,97 @@ impl Aggregate {
         }
     }
 
-    fn connection(
+    /// The series of traffic between `ends`, source first, and whether it is the overflow's.
+    fn slot(
         &mut self,
-        record: &Record,
-        connection: &Connection,
-        ends: &Ends<'_>,
+        ends: [&Endpoint; 2],
+        protocol: Protocol,
+        direction: Direction,
         now: Instant,
-    ) {
+    ) -> (Slot, bool) {
+        if let Some(known) = self.memo.find(ends, protocol, direction) {
+            return known;
+        }
+        let [source, destination] = ends.map(|end| End::new(end, self.pods));
+        let labels = Ends { source, destination, protocol, direction, reason: "" };
+        let (slot, _, full) = self.traffic.entry(&labels, now);
+        self.memo.keep(ends, protocol, direction, (slot, full));
+        (slot, full)
+    }
+
+    fn connection(&mut self, record: &Record, connection: &Connection, now: Instant) {
+        // In the series where it was counted when it opened, whatever its ends are called by now.
+        if connection.event == ConnectionEvent::Closed {
+            if let Some(slot) = self.live.remove(&key(&self.keys, record)) {
+                leave(&mut self.traffic, slot, now);
+            }
+            return;
+        }
+        let ends = [&record.source, &record.destination];
+        let (slot, full) = self.slot(ends, record.protocol, record.direction, now);
         let Self { traffic, overflow, live, .. } = self;
-        match connection.event {
-            ConnectionEvent::Opened | ConnectionEvent::Accepted => {
-                let (slot, series, full) = traffic.entry(ends, now);
-                series.established += 1;
-                count(overflow, full, &[Metric::Connections, Metric::ActiveConnections]);
-                if connection.connect_ns > 0 {
-                    series.connect.get_or_insert_default().observe(connection.connect_ns);
-                    count(overflow, full, &[Metric::ConnectSeconds]);
-                }
-                series.active.get_or_insert_default();
-                let key = key(&self.keys, record);
-                if live.len() >= self.max_live && !live.contains_key(&key) {
-                    self.uncounted += 1;
-                    return;
-                }
-                // Known already: its end was lost, or it was reported twice.
-                if let Some(before) = live.insert(key, slot) {
-                    leave(traffic, before, now);
-                }
-                if let Some(active) =
-                    traffic.get_mut(slot, now).and_then(|series| series.active.as_mut())
-                {
-                    *active += 1;
-                }
-            }
-            ConnectionEvent::Failed => {
-                let (_, series, full) = traffic.entry(ends, now);
-                series.failed += 1;
-                count(overflow, full, &[Metric::Connections]);
-            }
-            // In the series where it was counted when it opened, whatever its ends are called by now.
-            ConnectionEvent::Closed => {
-                if let Some(slot) = live.remove(&key(&self.keys, record)) {
-                    leave(traffic, slot, now);
-                }
-            }
+        let Some(series) = traffic.get_mut(slot, now) else { return };
+        if connection.event == ConnectionEvent::Failed {
+            series.failed += 1;
+            count(overflow, full, &[Metric::Connections]);
+            return;
+        }
+        series.established += 1;
+        count(overflow, full, &[Metric::Connections, Metric::ActiveConnections]);
+        if connection.connect_ns > 0 {
+            series.connect.get_or_insert_default().observe(connection.connect_ns);
+            count(overflow, full, &[Metric::ConnectSeconds]);
+        }
+        let active = series.active.get_or_insert_default();
+        let key = key(&self.keys, record);
+        if live.len() >= self.max_live && !live.contains_key(&key) {
+            self.uncounted += 1;
+            return;
+        }
+        *active += 1;
+        // Known already: its end was lost, or it was reported twice.
+        if let Some(before) = live.insert(key, slot) {
+            leave(traffic, before, now);
         }
     }
 
     /// Bytes flow from source to destination: what the local end sent and what it received are series of their own,
     /// the ends swapped. The round trip belongs to the one whose source opened the connection.
-    fn flow(&mut self, record: &Record, flow: &Flow, ends: Ends<'_>, now: Instant) {
+    fn flow(&mut self, record: &Record, flow: &Flow, now: Instant) {
         let tcp = record.protocol == Protocol::TCP;
         let deltas = &flow.deltas;
         let rtt_ns = if tcp { u64::from(deltas.rtt_us) * 1000 } else { 0 };
-        let (sent, received, sent_rtt_ns, received_rtt_ns) = match record.direction {
-            Direction::Egress => (ends, ends.reversed(), rtt_ns, 0),
-            Direction::Ingress => (ends.reversed(), ends, 0, rtt_ns),
+        let (sent_rtt_ns, received_rtt_ns) = match record.direction {
+            Direction::Egress => (rtt_ns, 0),
+            Direction::Ingress => (0, rtt_ns),
         };
-        let out = Moved { bytes: deltas.bytes_sent, packets: deltas.packets_sent };
-        let back = Moved { bytes: deltas.bytes_received, packets: deltas.packets_received };
-        let retransmits = tcp.then_some(u64::from(deltas.retransmits));
-        self.one_way(&sent, out, retransmits, sent_rtt_ns, now);
-        self.one_way(&received, back, None, received_rtt_ns, now);
+        let sent = Way {
+            ends: [record.local(), record.remote()],
+            direction: Direction::Egress,
+            moved: Moved { bytes: deltas.bytes_sent, packets: deltas.packets_sent },
+            retransmits: tcp.then_some(u64::from(deltas.retransmits)),
+            rtt_ns: sent_rtt_ns,
+        };
+        let received = Way {
+            ends: [record.remote(), record.local()],
+            direction: Direction::Ingress,
+            moved: Moved { bytes: deltas.bytes_received, packets: deltas.packets_received },
+            retransmits: None,
+            rtt_ns: received_rtt_ns,
+        };
+        self.one_way(&sent, record.protocol, now);
+        self.one_way(&received, record.protocol, now);
     }
 
     /// Nothing that is unknown or did not happen makes a series.
-    fn one_way(
-        &mut self,
-        ends: &Ends<'_>,
-        moved: Moved,
-        retransmits: Option<u64>,
-        rtt_ns: u64,
-        now: Instant,
-    ) {
+    fn one_way(&mut self, way: &Way<'_>, protocol: Protocol, now: Instant) {
+        let Way { ends, direction, moved, retransmits, rtt_ns } = *way;
         let moves = moved != Moved::default() || retransmits.is_some_and(|count| count > 0);
         if !moves && rtt_ns == 0 {
             return;
         }
-        let (_, series, full) = self.traffic.entry(ends, now);
+        let (slot, full) = self.slot(ends, protocol, direction, now);
+        let Some(series) = self.traffic.get_mut(slot, now) else { return };
         let overflow = &mut self.overflow;
         if moves {
             let sum = series.moved.get_or_insert_default();
@@ -239,6 +256,7 @@ impl Aggregate {
     /// Forgets what is idle.
     pub fn expire(&mut self, now: Instant) {
         self.traffic.expire(now, self.expiry);
+        self.memo.forget();
         self.drops.expire(now, self.expiry);
         if self.live.capacity() > 4096 && self.live.len() < self.live.capacity() / 4 {
             self.live.shrink_to(self.live.len() * 2);
@@ -268,6 +286,15 @@ impl Aggregate {
             (metric, count as u64, self.overflow[metric as usize])
         })
     }
+}
+
+/// What went one way in one interval. `ends`: source first.
+struct Way<'a> {
+    ends: [&'a Endpoint; 2],
+    direction: Direction,
+    moved: Moved,
+    retransmits: Option<u64>,
+    rtt_ns: u64,
 }
 
 impl Traffic {

@@ -48,15 +48,6 @@ impl<'a> End<'a> {
 }
 
 impl<'a> Ends<'a> {
-    /// The same traffic seen from the other end's packets: bytes that flow back.
-    pub fn reversed(self) -> Self {
-        let direction = match self.direction {
-            Direction::Egress => Direction::Ingress,
-            Direction::Ingress => Direction::Egress,
-        };
-        Self { source: self.destination, destination: self.source, direction, ..self }
-    }
-
     /// Where this is counted when its own series has no room.
     pub fn overflow(self) -> Self {
         let end = End { workload: OVERFLOW, ..End::default() };

@@ -3,6 +3,7 @@
 mod aggregate;
 mod histogram;
 mod labels;
+mod memo;
 mod table;
 mod worker;
 
