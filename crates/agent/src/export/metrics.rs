@@ -87,7 +87,8 @@ impl View {
         )?;
         out.gauge(
             Metric::ActiveConnections.name(),
-            "TCP connections established since the agent started and not closed yet.",
+            "TCP connections established since the agent started and not closed yet. Older ones show in the flow metrics \
+             only: an idle one moves nothing by which it could be counted.",
             self.traffic(|values| values.active),
         )
     }
