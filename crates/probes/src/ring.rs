@@ -1,6 +1,6 @@
 //! The loop around a ring buffer.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::time::Duration;
 
 use libbpf_rs::{MapCore, RingBufferBuilder};
@@ -10,6 +10,12 @@ use crate::{Batch, Error, plain};
 
 /// How long an event may wait in the ring buffer before user space looks.
 const POLL: Duration = Duration::from_millis(100);
+
+/// The same while many come: ten small pieces of work disturb the workload's latency less than a large one.
+const BUSY_POLL: Duration = Duration::from_millis(10);
+
+/// Events of one look from which on it is busy.
+const BUSY: usize = 100;
 
 /// Observations of one send: enough to make its cost vanish, few enough to keep memory flat.
 const BATCH: usize = 1024;
@@ -25,6 +31,7 @@ impl Context {
         convert: impl Fn(&E, &mut Vec<T>),
     ) -> Result<(), Error> {
         let batch = RefCell::new(Vec::new());
+        let received = Cell::new(0);
         let flush = || {
             let full = batch.take();
             if !full.is_empty() {
@@ -33,6 +40,7 @@ impl Context {
         };
         let mut builder = RingBufferBuilder::new();
         let receive = |bytes: &[u8]| {
+            received.set(received.get() + 1);
             convert(&plain::read_padded(bytes), &mut batch.borrow_mut());
             if batch.borrow().len() >= BATCH {
                 flush();
@@ -46,7 +54,7 @@ impl Context {
             turn();
             if !last {
                 // Interrupted by a signal is as good as a timeout.
-                ring.poll(POLL).ok();
+                ring.poll(if received.take() >= BUSY { BUSY_POLL } else { POLL }).ok();
             }
             ring.consume().map_err(|error| self.error(error))?;
             flush();
