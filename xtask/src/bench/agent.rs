@@ -10,7 +10,6 @@ use super::crowd::Crowd;
 use super::exposition::Exposition;
 use super::lab::{DEFAULT, Lab};
 use super::load::{Counts, Request};
-use super::programs::CLIENTS;
 use super::report::{Findings, Grid};
 use super::row::{Goal, Row, Unit};
 use super::statistics::Summary;
@@ -21,7 +20,9 @@ use super::worker::Worker;
 const NAME: &str = "agent";
 /// New connections: so many a second, for so many times the length of another measurement.
 const RATE: f64 = 12_000.0;
-const LENGTHS: f64 = 10.0;
+/// Clients at once, and as many listeners: enough to fill the machine.
+const CLIENTS: usize = 4;
+const LENGTHS: f64 = 15.0;
 /// What the agent calls the part that finds names, among its losses.
 const IDENTITY: &str = "identity";
 /// Live connections, both ends on this host.

@@ -116,23 +116,18 @@ impl Lab {
     /// # Errors
     /// Somebody goes on.
     fn check_off(&self) -> Result<()> {
-        let mut other = None;
-        let alone = self.interrupt.poll(ALONE, || {
-            let is_other = |it: &Holder| it.is_agent() && !self.site.holds(&it.cgroup);
-            let found = host::holders()?.into_iter().find(is_other);
-            if let (Some(holder), None) = (&found, &other) {
-                self.say(&format!("waiting for the agent of {holder} to end"));
+        let is_other = |it: &Holder| it.is_agent() && !self.site.holds(&it.cgroup);
+        let other = || Ok::<_, anyhow::Error>(host::holders()?.into_iter().find(is_other));
+        while let Some(agent) = other()? {
+            self.say(&format!("waiting for the agent of {agent} to end"));
+            let ended = self
+                .interrupt
+                .poll(ALONE, || Ok((other()? != Some(agent.clone())).then_some(())))?;
+            if ended.is_none() {
+                bail!("{agent} observes this host as well: stop it, its cost is in every figure");
             }
-            let alone = found.is_none().then_some(());
-            other = found;
-            Ok(alone)
-        })?;
-        match (alone, other) {
-            (None, Some(holder)) => {
-                bail!("{holder} observes this host as well: stop it, its cost is in every figure")
-            }
-            _ => Ok(()),
         }
+        Ok(())
     }
 
     pub fn say(&self, text: &str) {

@@ -19,7 +19,7 @@ pub struct Options {
 impl Options {
     /// `[NAME...] [--json FILE] [--seconds N] [--rounds N]`
     pub fn parse(arguments: &[String], valid: &[&str]) -> Result<Self> {
-        let mut options = Self { names: Vec::new(), json: None, seconds: 3.0, rounds: 3 };
+        let mut options = Self { names: Vec::new(), json: None, seconds: 2.0, rounds: 5 };
         let mut words = arguments.iter();
         while let Some(word) = words.next() {
             let mut value = || words.next().with_context(|| format!("bench: {word} needs a value"));

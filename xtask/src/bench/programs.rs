@@ -12,8 +12,10 @@ use super::subject::{Programs, Subject};
 use super::worker::Worker;
 
 const NAME: &str = "programs";
-/// Clients at once, and as many listeners.
-pub const CLIENTS: usize = 4;
+/// Clients at once, and as many listeners: fewer than would fill the machine, because a program that is interrupted for
+/// another process's sake measures that process.
+const CLIENTS: usize = 2;
+const CONNECTIONS_PER_SECOND: f64 = 10_000.0;
 
 /// Everything that runs because of a TCP connection as such.
 pub fn is_connection(program: &str) -> bool {
@@ -45,12 +47,6 @@ fn watch(
 
 /// Short connections: each of these figures is for both ends together.
 fn connections(lab: &Lab, findings: &mut Findings) -> Result<()> {
-    let mut grid = Grid::new(
-        NAME,
-        "each program, short TCP connections across the namespaces",
-        "program",
-        &[("runs per connection", Unit::Ratio), ("per run", Unit::Nanoseconds)],
-    );
     for (place, linked) in [("loopback", false), ("two namespaces", true)] {
         let mut server = if linked { Worker::server(lab)? } else { Worker::neighbour(lab)? };
         let mut client = Worker::client(lab)?;
@@ -60,7 +56,8 @@ fn connections(lab: &Lab, findings: &mut Findings) -> Result<()> {
         for round in 1..=lab.options.rounds {
             lab.say(&format!("connections, {place}: round {round} of {}", lab.options.rounds));
             let (seconds, targets) = (lab.options.seconds, targets.clone());
-            let request = Request::Connect { targets, threads: CLIENTS, seconds, per_second: None };
+            let per_second = Some(CONNECTIONS_PER_SECOND);
+            let request = Request::Connect { targets, threads: CLIENTS, seconds, per_second };
             samples.push(lab.undisturbed(|| {
                 let subject = lab.subject(RUN_TIME)?;
                 let (counts, programs) = watch(&subject, || client.run(&request))?;
@@ -89,23 +86,20 @@ fn connections(lab: &Lab, findings: &mut Findings) -> Result<()> {
             )
             .peers("253..375 + 254..279; OBI 349..606"),
         ]);
-        findings.rows.push(Row::new(
-            NAME,
-            format!("connections a second while measured, {place}"),
-            Unit::PerSecond,
-            each(&|counts, _| counts.connections as f64 / counts.seconds),
-        ));
-        if linked {
-            add_programs(&mut grid, &samples);
-        }
+        findings.grids.push(each_program(place, &samples));
     }
-    findings.grids.push(grid);
     Ok(())
 }
 
-fn add_programs(grid: &mut Grid, samples: &[(Counts, Programs)]) {
-    let Some((_, first)) = samples.first() else { return };
-    for name in first.names() {
+fn each_program(place: &str, samples: &[(Counts, Programs)]) -> Grid {
+    let mut grid = Grid::new(
+        NAME,
+        format!("each program, short TCP connections, {place}"),
+        "program",
+        &[("runs per connection", Unit::Ratio), ("per run", Unit::Nanoseconds)],
+    );
+    let names = samples.iter().take(1).flat_map(|(_, programs)| programs.names());
+    for name in names {
         let only = |program: &str| program == name;
         let figures: Vec<Vec<f64>> = samples
             .iter()
@@ -121,6 +115,7 @@ fn add_programs(grid: &mut Grid, samples: &[(Counts, Programs)]) {
             grid.medians(name, &figures);
         }
     }
+    grid
 }
 
 /// The agent must have seen nearly all of it; how nearly, the bench `agent` tells.
