@@ -58,24 +58,28 @@ impl std::fmt::Display for Holder {
     }
 }
 
-impl Holder {
-    /// Amphipod's own agent, alone or in a demo.
-    pub fn is_agent(&self) -> bool {
-        self.command == "amphipod"
-    }
+/// Amphipod's own agents, alone or in a demo.
+pub fn agents() -> Result<Vec<Holder>> {
+    holders_called(|command| command == "amphipod")
 }
 
 /// Everybody who keeps BPF programs in the kernel by an open descriptor.
 pub fn holders() -> Result<Vec<Holder>> {
+    holders_called(|_| true)
+}
+
+/// Looking at descriptors takes long where there are many: the name comes first.
+fn holders_called(choose: impl Fn(&str) -> bool) -> Result<Vec<Holder>> {
     let mut holders = Vec::new();
     for entry in fs::read_dir("/proc").context("read /proc")?.flatten() {
         let pid = entry.file_name().to_string_lossy().into_owned();
-        if !pid.bytes().all(|digit| digit.is_ascii_digit()) || !has_programs(&entry.path()) {
+        if !pid.bytes().all(|digit| digit.is_ascii_digit()) {
             continue;
         }
         // A process may end while it is looked at.
         let read = |file| fs::read_to_string(entry.path().join(file));
-        if let (Ok(command), Ok(cgroups)) = (read("comm"), read("cgroup")) {
+        let (Ok(command), Ok(cgroups)) = (read("comm"), read("cgroup")) else { continue };
+        if choose(command.trim()) && has_programs(&entry.path()) {
             let cgroup = cgroups.lines().find_map(|line| line.strip_prefix("0::"));
             let cgroup = cgroup.unwrap_or_default().to_owned();
             holders.push(Holder { pid, command: command.trim().to_owned(), cgroup });

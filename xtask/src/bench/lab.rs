@@ -116,8 +116,8 @@ impl Lab {
     /// # Errors
     /// Somebody goes on.
     fn check_off(&self) -> Result<()> {
-        let is_other = |it: &Holder| it.is_agent() && !self.site.holds(&it.cgroup);
-        let other = || Ok::<_, anyhow::Error>(host::holders()?.into_iter().find(is_other));
+        let is_other = |it: &Holder| !self.site.holds(&it.cgroup);
+        let other = || Ok::<_, anyhow::Error>(host::agents()?.into_iter().find(is_other));
         while let Some(agent) = other()? {
             self.say(&format!("waiting for the agent of {agent} to end"));
             let ended = self
