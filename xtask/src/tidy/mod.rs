@@ -29,7 +29,7 @@ impl Finding {
 /// A rule and what it says in one line.
 type Rule = (&'static str, fn(&Tree) -> Vec<Finding>);
 
-const RULES: [Rule; 11] = [
+const RULES: [Rule; 10] = [
     ("a file has one noun, and at most 600 lines", sources::length),
     ("unsafe code and C stand in crates/probes only", sources::unsafety),
     ("a BPF object is Dual BSD/GPL, and C says its licence", sources::licences),
