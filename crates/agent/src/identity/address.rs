@@ -1,11 +1,12 @@
 //! Whose an IP address is, and was: the remote end's last resort. Among pods the newest claim wins; a record about
 //! the time before it finds the older one. Addresses of the node are the node's, never a pod's.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::VecDeque;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use hashbrown::{HashMap, HashSet};
 use model::{Identity, Timestamp};
 
 use super::clock::Moment;

@@ -1,10 +1,11 @@
 //! Cgroup id to owner. An id is an inode number, which the kernel gives again after a removal; what was removed
 //! stays until its last records are through.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
+use hashbrown::{HashMap, HashSet};
 use model::{Identity, Timestamp};
 
 use super::clock::Moment;
@@ -132,7 +133,7 @@ impl Cgroups {
     /// Removes what a complete walk over the hierarchy did not find.
     pub fn keep(&mut self, present: &HashSet<u64>, now: Timestamp, at: Moment) {
         let gone: Vec<u64> =
-            self.slots.keys().filter(|id| !present.contains(id)).copied().collect();
+            self.slots.keys().filter(|id| !present.contains(*id)).copied().collect();
         for id in gone {
             self.remove(id, now, at);
         }

@@ -1,7 +1,7 @@
 //! What procfs tells of this node: the host's network namespace and addresses, and whether process ids mean
 //! what the probes mean.
 
-use std::collections::{HashMap, HashSet};
+use hashbrown::{HashMap, HashSet};
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::unix::fs::MetadataExt;

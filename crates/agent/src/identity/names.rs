@@ -1,12 +1,12 @@
 //! What the directory knows, and how it learns: cgroup events, the feed, and what sockets betray of each other.
 
-use std::collections::{HashMap, HashSet};
 use std::io;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use hashbrown::{HashMap, HashSet};
 use model::{
     Connection, ConnectionEvent, Flow, Identity, Observation, Service, Subject, Timestamp,
 };

@@ -1,10 +1,10 @@
 //! Network namespaces, learnt from sockets whose cgroup told whose they are. The containers of a pod share one;
 //! the host's is nobody's, however many hostNetwork pods live in it.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use hashbrown::HashMap;
 use model::Identity;
 
 use super::clock::Moment;

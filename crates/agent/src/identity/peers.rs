@@ -1,10 +1,11 @@
 //! Sockets of this node whose address names nobody (the host's network, loopback), by their ends: the other end of
 //! such a connection finds its peer here with the ends swapped.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
+use hashbrown::HashMap;
 use model::{Process, Protocol, Timestamp};
 
 use super::clock::Moment;

@@ -1,9 +1,10 @@
 //! Records that wait for a name: bounded, in order of arrival, woken by what they wait for or by time.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use hashbrown::HashMap;
 use model::Observation;
 
 use super::clock::Moment;

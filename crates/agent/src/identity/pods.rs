@@ -1,9 +1,10 @@
 //! Pods as the feed tells them, each with the identities that its containers and addresses share.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
+use hashbrown::HashMap;
 use model::{Identity, Pod, Workload};
 
 use super::clock::Moment;

@@ -1,7 +1,7 @@
 //! Process id to owner, for sockets whose cgroup id says nothing (cgroup v1 only, or not known yet). A look into
 //! `/proc/PID/cgroup`, cached for a moment and at a bounded rate.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::fs::File;
 use std::io::Read;
 use std::path::PathBuf;
@@ -10,6 +10,7 @@ use std::time::Duration;
 use super::cgroups::Owner;
 use super::clock::Moment;
 use super::counters::Table;
+use hashbrown::HashMap;
 
 /// How long an answer holds; a pid may be another process after that.
 const FRESH: Duration = Duration::from_secs(5);

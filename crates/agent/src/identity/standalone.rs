@@ -1,8 +1,8 @@
 //! Identities of what is no pod: systemd units, containers, sessions, processes, hosts, the world.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
+use hashbrown::HashMap;
 use model::text::printable;
 use model::{Comm, Identity, Service, Workload};
 

@@ -1,7 +1,6 @@
 //! Containers of whose pod no socket was seen yet: its network namespace is read from one of its processes, for what
 //! happens there without a socket, or with none before the pod is gone.
 
-use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
@@ -11,6 +10,7 @@ use super::clock::Moment;
 use super::counters::Table;
 use super::host;
 use super::netns::Holder;
+use hashbrown::HashMap;
 
 /// Between two looks that read something, however many ask.
 const PAUSE: Duration = Duration::from_millis(50);

@@ -1,9 +1,9 @@
 //! Records summed by workload: what `/metrics` shows.
 
-use std::collections::HashMap;
-use std::hash::{BuildHasher, RandomState};
+use std::hash::BuildHasher;
 use std::time::{Duration, Instant};
 
+use hashbrown::{DefaultHashBuilder, HashMap};
 use model::{
     Connection, ConnectionEvent, Direction, Drop, Endpoint, Flow, Protocol, Record, Subject,
 };
@@ -95,7 +95,7 @@ pub struct Aggregate {
     /// Series of each live connection, by its key.
     live: HashMap<u64, Slot>,
     max_live: usize,
-    keys: RandomState,
+    keys: DefaultHashBuilder,
     /// Live connections that `amphipod_active_connections` lacks for want of room, ever.
     uncounted: u64,
     overflow: [u64; Metric::ALL.len()],
@@ -120,7 +120,7 @@ impl Aggregate {
             drops: Table::new(metrics.max_series),
             live: HashMap::new(),
             max_live: max_connections,
-            keys: RandomState::new(),
+            keys: DefaultHashBuilder::default(),
             uncounted: 0,
             overflow: [0; Metric::ALL.len()],
         }
@@ -327,7 +327,7 @@ fn leave(traffic: &mut Table<Traffic>, slot: Slot, now: Instant) {
 }
 
 /// What tells a connection from all others that live: its cookie and end; its addresses where the kernel gives none.
-fn key(keys: &RandomState, record: &Record) -> u64 {
+fn key(keys: &DefaultHashBuilder, record: &Record) -> u64 {
     let local = record.local();
     match record.cookie {
         0 => keys.hash_one((
