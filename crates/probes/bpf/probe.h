@@ -6,7 +6,7 @@
 
 #define TASK_COMM_LEN 16
 
-/* Why an event did not reach user space. The names are in src/loss.rs. */
+/* Why an event did not reach user space. The names are in src/health.rs. */
 enum loss {
 	LOSS_RING_FULL,
 	LOSS_MAP_FULL,

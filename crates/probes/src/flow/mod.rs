@@ -87,7 +87,7 @@ fn follow(ctx: &Context, skel: &mut FlowSkel<'_>, readers: &Readers) -> Result<(
         if now < read_at && !ctx.cancelled() {
             return;
         }
-        // A late read does not make the next ones come closer together.
+        // Keeps the pace; reads that were missed altogether are not made up for.
         read_at = (read_at + interval).max(now);
         let clock = Clock::now();
         if let Some((link, sockets)) = &readers.tcp {

@@ -59,7 +59,7 @@ fn run(ctx: &Context) -> Result<(), Error> {
     ctx.ready();
 
     let clock = Cell::new(Clock::now());
-    let flows = ctx.settings.flow.enabled;
+    let flows = ctx.settings.flow.enabled.then(|| ctx.settings.flow.interval.as_nanos() as u64);
     ctx.deliver(
         &skel.maps.events,
         Batch::Observations,
@@ -91,7 +91,7 @@ fn read_older(ctx: &Context, skel: &mut TcpSkel<'_>) {
     }
 }
 
-fn observe(event: &tcp_event, clock: Clock, flows: bool, out: &mut Vec<Observation>) {
+fn observe(event: &tcp_event, clock: Clock, flows: Option<u64>, out: &mut Vec<Observation>) {
     let kind = match event.kind {
         tcp_kind::TCP_OPENED => ConnectionEvent::Opened,
         tcp_kind::TCP_ACCEPTED => ConnectionEvent::Accepted,
@@ -108,8 +108,11 @@ fn observe(event: &tcp_event, clock: Clock, flows: bool, out: &mut Vec<Observati
         totals: if closed { counters(&event.totals) } else { Counters::default() },
     };
     let observation = observation(event, clock, Subject::Connection(connection));
-    if closed && flows && (event.deltas.packets_sent != 0 || event.deltas.packets_received != 0) {
-        let flow = Flow { deltas: counters(&event.deltas), interval_ns: event.interval_ns };
+    let moved = event.deltas.packets_sent != 0 || event.deltas.packets_received != 0;
+    if let Some(interval_ns) = flows.filter(|_| closed && moved) {
+        // Reads of an idle socket leave no mark: it moved nothing before the last of them.
+        let interval_ns = event.interval_ns.min(interval_ns);
+        let flow = Flow { deltas: counters(&event.deltas), interval_ns };
         out.push(Observation { subject: Subject::Flow(flow), ..observation.clone() });
     }
     out.push(observation);
@@ -149,5 +152,26 @@ pub fn counters(counters: &tcp_counters) -> Counters {
         packets_received: counters.packets_received.into(),
         retransmits: counters.retransmits,
         rtt_us: counters.rtt_us,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_an_idle_connection_moved_at_its_end_belongs_to_the_last_interval() {
+        let deltas = tcp_counters { bytes_sent: 7, packets_sent: 1, ..Default::default() };
+        let kind = tcp_kind::TCP_CLOSED;
+        let event =
+            tcp_event { kind, deltas, interval_ns: 3_600_000_000_000, ..Default::default() };
+        let mut out = Vec::new();
+        observe(&event, Clock::now(), Some(5_000_000_000), &mut out);
+        let Subject::Flow(flow) = &out[0].subject else { panic!("no flow: {out:?}") };
+        assert_eq!((flow.deltas.bytes_sent, flow.interval_ns), (7, 5_000_000_000));
+        assert_eq!(out.len(), 2);
+        out.clear();
+        observe(&event, Clock::now(), None, &mut out);
+        assert!(matches!(out[..], [Observation { subject: Subject::Connection(_), .. }]));
     }
 }

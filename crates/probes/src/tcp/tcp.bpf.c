@@ -277,7 +277,6 @@ static __always_inline void on_close(struct sock *sk, struct tcp_sock *tp, int o
 		stop_listening(sk, socket);
 		return;
 	}
-	/* The entry's own state: a transition may have been missed. */
 	if (old == TCP_SYN_SENT) {
 		/* Without an error on the socket the program itself gave up, or found no free port. */
 		int error = sk->sk_err;
