@@ -6,6 +6,7 @@
 //! with the feed of metadata that a real cluster would give.
 
 mod address;
+pub mod apiserver;
 mod cgroup;
 mod cluster;
 mod error;

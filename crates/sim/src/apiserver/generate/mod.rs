@@ -1,0 +1,1 @@
+pub struct Churn; pub struct Population; pub struct Shape;
