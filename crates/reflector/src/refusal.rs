@@ -1,0 +1,39 @@
+//! What the API server says where it refuses.
+
+/// `Status`, as far as it is told on.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Refusal {
+    /// As in HTTP; zero where it was not said.
+    pub code: u16,
+    /// `Expired`, `Forbidden` ...
+    pub reason: String,
+    /// For people; shortened.
+    pub message: String,
+    /// Zero where it was not said.
+    pub retry_after_s: u64,
+}
+
+/// A message is a line in a log.
+const MESSAGE_BYTES: usize = 300;
+
+impl Refusal {
+    pub fn set_message(&mut self, text: &[u8]) {
+        self.message = line(text);
+    }
+
+    pub fn set_reason(&mut self, text: &[u8]) {
+        self.reason = line(text);
+    }
+
+    /// Whether the place where a watch or a list should go on is no longer known.
+    pub fn expired(&self) -> bool {
+        self.code == 410 || matches!(self.reason.as_str(), "Expired" | "Gone")
+    }
+}
+
+/// One bounded line, whatever the bytes are.
+pub fn line(text: &[u8]) -> String {
+    let cut = &text[..text.len().min(MESSAGE_BYTES)];
+    let text = String::from_utf8_lossy(cut);
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect::<String>().trim().to_owned()
+}
