@@ -89,6 +89,7 @@ impl Parts {
 impl Part {
     fn encode(message: &str, members: &Map<String, Value>) -> Result<Self, transcode::Error> {
         let mut members = members.clone();
+        members.retain(|_, value| !value.is_null());
         if message == "ObjectMeta" {
             // The server's to give.
             members.remove("resourceVersion");
