@@ -6,6 +6,8 @@ mod answer;
 mod body;
 mod client;
 mod counters;
+#[cfg(test)]
+mod encode;
 mod error;
 mod event;
 mod json;

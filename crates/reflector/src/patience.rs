@@ -66,7 +66,9 @@ mod tests {
         check(Remedy::Later, &[100, 200, 400, 800, 1600, 3200, 6400, 8000, 8000]);
         check(Remedy::Somebody, &[30_000, 30_000]);
         let mut tries = Tries::new(PATIENCE);
-        (0..100).for_each(|_| drop(tries.pause(Remedy::Later, None)));
+        for _ in 0..100 {
+            tries.pause(Remedy::Later, None);
+        }
         assert!(tries.pause(Remedy::Later, None) <= PATIENCE.busy);
         tries.went_well_for(HEALTHY);
         assert!(tries.pause(Remedy::Later, None) <= PATIENCE.first);

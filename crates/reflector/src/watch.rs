@@ -1,5 +1,10 @@
 //! Keeps the receiver's view of one resource at the cluster's present state.
 
+#[cfg(test)]
+mod server;
+#[cfg(test)]
+mod tests;
+
 use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc::Sender;
@@ -30,9 +35,11 @@ pub async fn watch(
     out: Sender<Event>,
     cancel: CancellationToken,
 ) {
+    let heard = out.clone();
     let mut watch = Watch::new(client, resource, options, out);
     tokio::select! {
         () = cancel.cancelled() => {}
+        () = heard.closed() => {}
         () = watch.run() => {}
     }
 }
@@ -100,7 +107,7 @@ impl Watch {
                 Err(End::Closed) => return,
                 Ok(()) if first || began.elapsed() >= LASTED => continue,
                 Ok(()) => tries.pause(Remedy::Soon, None),
-                Err(End::Failed(error)) => match self.failed(error, resumed, &mut tries).await {
+                Err(End::Failed(error)) => match self.failed(error, &mut tries).await {
                     Some(pause) => pause,
                     None => return,
                 },
@@ -110,7 +117,7 @@ impl Watch {
     }
 
     /// The pause before the next try; none if the receiver is gone.
-    async fn failed(&mut self, error: Error, resumed: bool, tries: &mut Tries) -> Option<Duration> {
+    async fn failed(&mut self, error: Error, tries: &mut Tries) -> Option<Duration> {
         tracing::debug!(resource = %self.resource, %error, "watch failed");
         let counters = &self.options.counters;
         let asked = match &error {
@@ -125,7 +132,7 @@ impl Watch {
                 return Some(pause);
             }
             // It is opened again where it was. Whoever cannot do that tells.
-            Error::Interrupted { .. } | Error::Silent { .. } if resumed => {
+            Error::Interrupted { .. } | Error::Silent { .. } if self.version.is_some() => {
                 if matches!(error, Error::Silent { .. }) {
                     count(&counters.silent);
                 }

@@ -3,6 +3,8 @@
 mod frames;
 mod json;
 mod list;
+#[cfg(test)]
+mod tests;
 
 use bytes::Bytes;
 

@@ -7,6 +7,8 @@ pub mod network;
 pub mod node;
 pub mod pod;
 mod status;
+#[cfg(test)]
+mod tests;
 
 pub use event::{Change, envelope, event};
 pub use metadata::list_meta;
