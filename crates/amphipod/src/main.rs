@@ -12,6 +12,7 @@ mod observe;
 mod output;
 mod paint;
 mod shop;
+mod sim_apiserver;
 mod status;
 mod top;
 mod units;
@@ -54,6 +55,9 @@ enum Command {
     /// Run one program of the demo's shop
     #[command(hide = true)]
     Shop(shop::Args),
+    /// Run a simulated API server with a made-up cluster
+    #[command(hide = true)]
+    SimApiserver(sim_apiserver::Args),
 }
 
 fn main() -> ExitCode {
@@ -80,6 +84,7 @@ fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Completions(args) => completions::run(args),
         Command::Man(args) => man::run(args),
         Command::Shop(args) => shop::run(args),
+        Command::SimApiserver(args) => sim_apiserver::run(args),
     }
 }
 

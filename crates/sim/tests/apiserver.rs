@@ -1,5 +1,8 @@
 //! The simulated API server, seen by a client.
 
+// Functions that tests share are tests, too.
+#![allow(clippy::unwrap_used, clippy::panic)]
+
 #[path = "apiserver/client.rs"]
 mod client;
 #[path = "apiserver/faults.rs"]

@@ -221,7 +221,10 @@ mod tests {
         };
         let status = check("t", &["other", "hub"], true);
         assert_eq!(status["audiences"], json!(["hub"]));
-        assert_eq!(status["user"]["extra"]["authentication.kubernetes.io/node-name"], json!(["n1"]));
+        assert_eq!(
+            status["user"]["extra"]["authentication.kubernetes.io/node-name"],
+            json!(["n1"])
+        );
         check("t", &["other"], false);
         check("t", &[], false);
         check("x", &["hub"], false);

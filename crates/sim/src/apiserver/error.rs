@@ -14,7 +14,7 @@ pub enum Error {
     #[error("simulated API server: no TLS: {0}")]
     Tls(#[from] rustls::Error),
     #[error("{kind} {name:?}: {source}")]
-    Object { kind: &'static str, name: String, source: transcode::Error },
+    Object { kind: &'static str, name: String, source: Box<transcode::Error> },
     #[error("object of kind {0:?}: the simulated API server serves none of that kind")]
     Kind(String),
 }

@@ -9,26 +9,40 @@ use tokio::sync::watch;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
     /// Ends all watches: in order (`abrupt` false, as at a timeout), or in the middle of the stream.
-    DropWatches { abrupt: bool },
+    DropWatches {
+        abrupt: bool,
+    },
     /// Lists take so long to begin. Zero ends it.
     SlowLists(Duration),
     /// Forgets all history: old versions and continued lists get 410.
     Compact,
     /// All connections die, and for `down` none is accepted.
-    Restart { down: Duration, versions: Versions },
+    Restart {
+        down: Duration,
+        versions: Versions,
+    },
     /// Restarts so many times, with as much time up as down. Versions continue.
-    Flap { times: u32, every: Duration },
+    Flap {
+        times: u32,
+        every: Duration,
+    },
     /// Accepts, but neither answers nor hears, also on connections that exist.
     Partition(Duration),
     /// A watch that resumes is told again of so many changes before its version; with the newest first if `reversed`.
-    Replay { events: usize, reversed: bool },
+    Replay {
+        events: usize,
+        reversed: bool,
+    },
     WatchList(WatchList),
     /// Refuses protobuf with 406. Tables and metadata are made still.
     JsonOnly(bool),
     /// An expired watch is refused with HTTP 410 instead of an event of type ERROR.
     GoneByStatus(bool),
     /// Refuses the next requests with 429 and the wish to be asked again in so many seconds.
-    Overload { requests: u32, retry_after_s: u32 },
+    Overload {
+        requests: u32,
+        retry_after_s: u32,
+    },
     /// Puts an object that harms those who do not expect it.
     Hostile(super::Hostile),
 }

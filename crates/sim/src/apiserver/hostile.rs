@@ -35,6 +35,19 @@ impl Hostile {
         Self::HostNetwork,
         Self::Owners,
     ];
+
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::HugeAnnotation => "huge-annotation",
+            Self::ManyLabels => "many-labels",
+            Self::InvalidText => "invalid-text",
+            Self::AbsurdAddresses => "absurd-addresses",
+            Self::NoStatus => "no-status",
+            Self::DuplicateAddresses => "duplicate-addresses",
+            Self::HostNetwork => "host-network",
+            Self::Owners => "owners",
+        }
+    }
 }
 
 /// Where they live.
@@ -51,7 +64,9 @@ pub(super) fn objects(which: Hostile) -> Vec<Value> {
         Hostile::ManyLabels => {
             let mut pod = pod("many-labels", &["10.66.0.2"]);
             let labels: Map<String, Value> = (0..10_000)
-                .map(|index| (format!("example.com/label-{index}"), json!(format!("value-{index}"))))
+                .map(|index| {
+                    (format!("example.com/label-{index}"), json!(format!("value-{index}")))
+                })
                 .collect();
             pod["metadata"]["labels"] = Value::Object(labels);
             pods.push(pod);
@@ -71,9 +86,22 @@ pub(super) fn objects(which: Hostile) -> Vec<Value> {
         Hostile::AbsurdAddresses => {
             let long = "1.".repeat(5000);
             let absurd = [
-                "", "0.0.0.0", "::", "255.255.255.255", "127.0.0.1", "::1", "999.1.2.3", "10.0.0",
-                "010.001.002.003", "::ffff:10.66.0.4", "fe80::1%eth0", "224.0.0.1", "10.66.0.4/24",
-                "nowhere", "\u{0}", &long,
+                "",
+                "0.0.0.0",
+                "::",
+                "255.255.255.255",
+                "127.0.0.1",
+                "::1",
+                "999.1.2.3",
+                "10.0.0",
+                "010.001.002.003",
+                "::ffff:10.66.0.4",
+                "fe80::1%eth0",
+                "224.0.0.1",
+                "10.66.0.4/24",
+                "nowhere",
+                "\u{0}",
+                &long,
             ];
             pods.push(pod("absurd-addresses", &absurd));
             for (index, ip) in absurd.iter().enumerate() {

@@ -61,9 +61,8 @@ impl Page {
                             || matching == Match::Unset && options.limit > 0) =>
                 {
                     let old = store.list_at(resource, version);
-                    let too_old = |expired: super::store::Expired| {
-                        Status::too_old(version, expired.oldest)
-                    };
+                    let too_old =
+                        |expired: super::store::Expired| Status::too_old(version, expired.oldest);
                     (version, old.map_err(too_old)?)
                 }
                 (Some(0), _) => {
@@ -85,8 +84,13 @@ impl Page {
                 },
             }
         };
-        let mut page =
-            Self { resource, version, objects: Vec::new(), continue_at: String::new(), remaining: None };
+        let mut page = Self {
+            resource,
+            version,
+            objects: Vec::new(),
+            continue_at: String::new(),
+            remaining: None,
+        };
         let more = page.fill(&objects, selector, &start, limit);
         if let (Some(last), true) = (page.objects.last(), more > 0) {
             store.keep(resource, version, &objects);
@@ -201,7 +205,11 @@ impl Writer {
                         out.push(b',');
                     }
                     let partial = self.media.shape == Shape::Partial;
-                    wire::json(object, if partial { Header::Partial } else { Header::Untyped }, &mut out);
+                    wire::json(
+                        object,
+                        if partial { Header::Partial } else { Header::Untyped },
+                        &mut out,
+                    );
                 }
                 Format::Protobuf => {
                     let view = view(self.media.shape);

@@ -87,17 +87,33 @@ mod tests {
         check(None, false, Some((json, Shape::Full)));
         check(Some("*/*"), true, Some((json, Shape::Full)));
         check(Some(PROTOBUF), false, Some((protobuf, Shape::Full)));
-        check(Some("application/vnd.kubernetes.protobuf;stream=watch"), false, Some((protobuf, Shape::Full)));
-        check(Some(PROTOBUF), true, None);
-        check(Some("application/vnd.kubernetes.protobuf, application/json"), true, Some((json, Shape::Full)));
-        check(Some("application/json;as=Table;v=v1;g=meta.k8s.io,application/json"), false, Some((json, Shape::Table)));
         check(
-            Some("application/vnd.kubernetes.protobuf;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"),
+            Some("application/vnd.kubernetes.protobuf;stream=watch"),
+            false,
+            Some((protobuf, Shape::Full)),
+        );
+        check(Some(PROTOBUF), true, None);
+        check(
+            Some("application/vnd.kubernetes.protobuf, application/json"),
+            true,
+            Some((json, Shape::Full)),
+        );
+        check(
+            Some("application/json;as=Table;v=v1;g=meta.k8s.io,application/json"),
+            false,
+            Some((json, Shape::Table)),
+        );
+        check(
+            Some(
+                "application/vnd.kubernetes.protobuf;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1",
+            ),
             false,
             Some((protobuf, Shape::Partial)),
         );
         check(
-            Some("application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList,application/json"),
+            Some(
+                "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList,application/json",
+            ),
             false,
             Some((json, Shape::Full)),
         );

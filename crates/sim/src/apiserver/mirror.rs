@@ -66,11 +66,8 @@ impl Mirror {
         let has_address = !pod.ips.is_empty();
         let truth = if has_address { "True" } else { "False" };
         let ips: Vec<Value> = pod.ips.iter().map(|ip| json!({ "ip": ip })).collect();
-        let containers: Vec<Value> = pod
-            .containers
-            .iter()
-            .map(|c| json!({ "name": c.name, "image": image(pod) }))
-            .collect();
+        let containers: Vec<Value> =
+            pod.containers.iter().map(|c| json!({ "name": c.name, "image": image(pod) })).collect();
         let statuses: Vec<Value> = pod
             .containers
             .iter()
@@ -182,7 +179,11 @@ impl Mirror {
     /// With the addresses of the pods in its network, as soon as there is one.
     fn node(&mut self, pod: &Pod) -> Result<(), Error> {
         let addresses: &[IpAddr] = if pod.host_network { &pod.ips } else { &[] };
-        let key = if addresses.is_empty() { pod.node.to_string() } else { format!("{}, addresses", pod.node) };
+        let key = if addresses.is_empty() {
+            pod.node.to_string()
+        } else {
+            format!("{}, addresses", pod.node)
+        };
         let complete = (Resource::Nodes, format!("{}, addresses", pod.node));
         if self.known.contains(&complete) || !self.known.insert((Resource::Nodes, key)) {
             return Ok(());

@@ -1,5 +1,6 @@
 //! One object, encoded: JSON and protobuf, in pieces. What many objects have in common is kept once.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde_json::{Map, Value};
@@ -52,6 +53,8 @@ pub(super) struct Parts {
     pub top: Part,
 }
 
+type Members<'a> = BTreeMap<&'a String, &'a Value>;
+
 #[derive(Debug, Default)]
 pub(super) struct Part {
     pub json: Box<[u8]>,
@@ -61,43 +64,44 @@ pub(super) struct Part {
 impl Parts {
     fn encode(resource: Resource, value: &Value) -> Result<Self, transcode::Error> {
         let mut parts = Self::default();
-        let mut top = Map::new();
+        let mut top = Members::new();
         let empty = Map::new();
         for (key, value) in value.as_object().unwrap_or(&empty) {
             let message = |part| format!("{}{part}", resource.kind());
+            let part = |name: &str| Part::encode(name, value.as_object().unwrap_or(&empty));
             match (key.as_str(), value) {
                 ("kind" | "apiVersion", _) => {}
-                ("metadata", Value::Object(members)) => {
-                    parts.metadata = Part::encode("ObjectMeta", members)?;
-                }
-                ("spec", Value::Object(members)) => {
-                    parts.spec = Some(Part::encode(&message("Spec"), members)?);
-                }
-                ("status", Value::Object(members)) => {
-                    parts.status = Some(Part::encode(&message("Status"), members)?);
-                }
+                ("metadata", Value::Object(_)) => parts.metadata = part("ObjectMeta")?,
+                ("spec", Value::Object(_)) => parts.spec = Some(part(&message("Spec"))?),
+                ("status", Value::Object(_)) => parts.status = Some(part(&message("Status"))?),
                 _ => {
-                    top.insert(key.clone(), value.clone());
+                    top.insert(key, value);
                 }
             }
         }
-        parts.top = Part::encode(resource.kind(), &top)?;
+        parts.top = Part::encode(resource.kind(), top)?;
         Ok(parts)
     }
 }
 
 impl Part {
-    fn encode(message: &str, members: &Map<String, Value>) -> Result<Self, transcode::Error> {
-        let mut members = members.clone();
-        members.retain(|_, value| !value.is_null());
-        if message == "ObjectMeta" {
-            // The server's to give.
-            members.remove("resourceVersion");
-        }
+    fn encode<'a>(
+        message: &str,
+        members: impl IntoIterator<Item = (&'a String, &'a Value)>,
+    ) -> Result<Self, transcode::Error> {
+        // Versions are the server's to give.
+        let is_given = |key: &str| message == "ObjectMeta" && key == "resourceVersion";
+        let members: Members<'_> =
+            members.into_iter().filter(|(key, value)| !value.is_null() && !is_given(key)).collect();
         let mut protobuf = Vec::new();
-        transcode::members(message, &members, &mut protobuf)?;
-        let json = Value::Object(members).to_string().into_bytes();
-        let json = json[1..json.len() - 1].into();
+        transcode::members(
+            message,
+            members.iter().map(|(key, value)| (*key, *value)),
+            &mut protobuf,
+        )?;
+        // Cannot fail: keys are texts, values are JSON.
+        let json = serde_json::to_vec(&members).unwrap_or_default();
+        let json = json.get(1..json.len().saturating_sub(1)).unwrap_or_default().into();
         Ok(Self { json, protobuf: protobuf.into() })
     }
 }

@@ -86,7 +86,9 @@ impl Options {
         let pairs: HashMap<String, String> =
             form_urlencoded::parse(query.as_bytes()).into_owned().collect();
         let text = |key: &str| pairs.get(key).cloned().unwrap_or_default();
-        let flag = |key: &str| pairs.get(key).map(|value| matches!(value.as_str(), "" | "1" | "true" | "True"));
+        let flag = |key: &str| {
+            pairs.get(key).map(|value| matches!(value.as_str(), "" | "1" | "true" | "True"))
+        };
         let number = |key: &str| match pairs.get(key).map(String::as_str) {
             None | Some("") => Ok(None),
             Some(value) => value.parse::<u64>().map(Some).map_err(|_| {
@@ -122,10 +124,16 @@ impl Options {
         let refuse = |field, message| Err(Status::forbidden_option(field, message));
         if self.watch {
             if self.send_initial_events.is_some() && self.version_match != Match::NotOlderThan {
-                return refuse(matching, "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan");
+                return refuse(
+                    matching,
+                    "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan",
+                );
             }
             if self.send_initial_events.is_none() && self.version_match != Match::Unset {
-                return refuse(matching, "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided");
+                return refuse(
+                    matching,
+                    "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided",
+                );
             }
             return Ok(());
         }
@@ -134,13 +142,22 @@ impl Options {
         }
         if self.version_match != Match::Unset {
             if self.version.is_none() {
-                return refuse(matching, "resourceVersionMatch is forbidden unless resourceVersion is provided");
+                return refuse(
+                    matching,
+                    "resourceVersionMatch is forbidden unless resourceVersion is provided",
+                );
             }
             if !self.continue_from.is_empty() {
-                return refuse(matching, "resourceVersionMatch is forbidden when continue is provided");
+                return refuse(
+                    matching,
+                    "resourceVersionMatch is forbidden when continue is provided",
+                );
             }
             if self.version_match == Match::Exact && self.version == Some(0) {
-                return refuse(matching, "resourceVersionMatch \"exact\" is forbidden for resourceVersion \"0\"");
+                return refuse(
+                    matching,
+                    "resourceVersionMatch \"exact\" is forbidden for resourceVersion \"0\"",
+                );
             }
         }
         Ok(())
@@ -178,7 +195,9 @@ mod tests {
 
     #[test]
     fn options_are_read_and_checked() {
-        let options = Options::parse("watch=1&labelSelector=app%20in+%28a%2Cb%29&limit=5&resourceVersion=0").unwrap();
+        let options =
+            Options::parse("watch=1&labelSelector=app%20in+%28a%2Cb%29&limit=5&resourceVersion=0")
+                .unwrap();
         assert!(options.watch && options.limit == 5 && options.version == Some(0));
         assert_eq!(options.labels, "app in (a,b)");
         let check = |query: &str, code: u16| {

@@ -95,9 +95,7 @@ impl Resource {
     }
 
     pub fn of_path(group: &str, name: &str) -> Option<Self> {
-        Self::ALL
-            .into_iter()
-            .find(|resource| resource.group() == group && resource.name() == name)
+        Self::ALL.into_iter().find(|resource| resource.group() == group && resource.name() == name)
     }
 
     pub(super) const fn index(self) -> usize {

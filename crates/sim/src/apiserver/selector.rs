@@ -100,9 +100,7 @@ impl Field {
     fn parse(resource: Resource, term: &str) -> Result<Self, Status> {
         let (name, value, negated) = if let Some((name, value)) = term.split_once("!=") {
             (name, value, true)
-        } else if let Some((name, value)) =
-            term.split_once("==").or_else(|| term.split_once('='))
-        {
+        } else if let Some((name, value)) = term.split_once("==").or_else(|| term.split_once('=')) {
             (name, value, false)
         } else {
             let message = format!("invalid selector: '{term}'; can't understand '{term}'");

@@ -176,7 +176,7 @@ impl ApiServer {
         let refused = |source| Error::Object {
             kind: resource.kind(),
             name: object["metadata"]["name"].as_str().unwrap_or_default().to_owned(),
-            source,
+            source: Box::new(source),
         };
         let object = Object::new(resource, object, Arc::clone(shared)).map_err(refused)?;
         Ok(self.inner.server.store.put(object))

@@ -130,7 +130,9 @@ impl Call {
             };
         }
         match self.path.trim_end_matches('/') {
-            "/healthz" | "/readyz" | "/livez" => return Ok(respond(200, "text/plain", "ok".into())),
+            "/healthz" | "/readyz" | "/livez" => {
+                return Ok(respond(200, "text/plain", "ok".into()));
+            }
             "/version" => {
                 let body = discovery::version().to_string().into();
                 return Ok(respond(200, media::JSON, body));

@@ -36,8 +36,7 @@ impl Status {
     ) -> Self {
         let qualified =
             if group.is_empty() { resource.to_owned() } else { format!("{resource}.{group}") };
-        let what =
-            if name.is_empty() { qualified } else { format!("{qualified} \"{name}\"") };
+        let what = if name.is_empty() { qualified } else { format!("{qualified} \"{name}\"") };
         let place = if namespace.is_empty() {
             "at the cluster scope".to_owned()
         } else {
@@ -69,10 +68,8 @@ impl Status {
 
     /// `accepted`: media types that the server speaks.
     pub fn not_acceptable(accepted: &[&str]) -> Self {
-        let message = format!(
-            "only the following media types are accepted: {}",
-            accepted.join(", ")
-        );
+        let message =
+            format!("only the following media types are accepted: {}", accepted.join(", "));
         Self::new(406, "NotAcceptable", message)
     }
 
@@ -94,8 +91,7 @@ impl Status {
     }
 
     pub fn too_large(version: u64, current: u64) -> Self {
-        let message =
-            format!("Timeout: Too large resource version: {version}, current: {current}");
+        let message = format!("Timeout: Too large resource version: {version}, current: {current}");
         let cause = json!({
             "reason": "ResourceVersionTooLarge",
             "message": "Too large resource version",

@@ -84,8 +84,7 @@ impl Store {
         let collection = &mut state.collections[resource.index()];
         let previous =
             Arc::make_mut(&mut collection.objects).insert(object.key(), Arc::clone(&object));
-        let kind =
-            if previous.is_some() { wire::Event::Modified } else { wire::Event::Added };
+        let kind = if previous.is_some() { wire::Event::Modified } else { wire::Event::Added };
         collection.note(Change { kind, object: Arc::clone(&object), previous }, self.history);
         self.news[resource.index()].send_replace(state.version);
         object
@@ -179,8 +178,7 @@ impl Store {
         }
         let start = collection.history.partition_point(|change| change.object.version <= version);
         let rest = collection.history.len() - start;
-        let changes: Vec<Change> =
-            collection.history.range(start..).take(limit).cloned().collect();
+        let changes: Vec<Change> = collection.history.range(start..).take(limit).cloned().collect();
         let more = rest - changes.len();
         Ok((changes, more))
     }

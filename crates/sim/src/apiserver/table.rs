@@ -144,9 +144,8 @@ fn cells(object: &Object) -> Value {
         }
         Resource::Namespaces => vec![name, text("/status/phase", "Active"), age],
         Resource::EndpointSlices => {
-            let address = |endpoint: &Value| {
-                endpoint["addresses"][0].as_str().unwrap_or_default().to_owned()
-            };
+            let address =
+                |endpoint: &Value| endpoint["addresses"][0].as_str().unwrap_or_default().to_owned();
             vec![
                 name,
                 text("/addressType", ""),

@@ -1,7 +1,7 @@
 //! From an object's JSON to its protobuf. One source, so that the two never differ.
 
 use prost::encoding::{WireType, encode_key, encode_varint, encoded_len_varint};
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use super::schema::{Field, Kind, Message, Schema};
 
@@ -13,7 +13,9 @@ const BROKEN_BYTES: [u8; 3] = [0xff, 0xfe, 0xc0];
 pub enum Error {
     #[error("message {0} is not in proto/kubernetes.proto; add it")]
     NoMessage(String),
-    #[error("{message} has no field {field:?} in proto/kubernetes.proto; add it, or leave it out of the object")]
+    #[error(
+        "{message} has no field {field:?} in proto/kubernetes.proto; add it, or leave it out of the object"
+    )]
     NoField { message: String, field: String },
     #[error("{message}.{field}: expected {expected}, found {found}")]
     Type { message: String, field: String, expected: &'static str, found: Value },
@@ -27,10 +29,14 @@ pub fn message(name: &str, value: &Value) -> Result<Vec<u8>, Error> {
 }
 
 /// Only some members of the message `name`.
-pub fn members(name: &str, object: &Map<String, Value>, out: &mut Vec<u8>) -> Result<(), Error> {
+pub fn members<'a>(
+    name: &str,
+    object: impl IntoIterator<Item = (&'a String, &'a Value)>,
+    out: &mut Vec<u8>,
+) -> Result<(), Error> {
     let schema = Schema::get();
     let message = schema.message(name).ok_or_else(|| Error::NoMessage(name.to_owned()))?;
-    let mut nested = vec![Map::new(); message.inline.len()];
+    let mut nested = vec![Vec::new(); message.inline.len()];
     for (key, value) in object {
         if let Some(field) = message.fields.get(key) {
             encode_field(message, key, field, value, out)?;
@@ -40,11 +46,11 @@ pub fn members(name: &str, object: &Map<String, Value>, out: &mut Vec<u8>) -> Re
             schema.message(inner).is_some_and(|inner| inner.fields.contains_key(key))
         });
         match home {
-            Some(index) => nested[index].insert(key.clone(), value.clone()),
+            Some(index) => nested[index].push((key, value)),
             None => return Err(Error::NoField { message: name.to_owned(), field: key.clone() }),
-        };
+        }
     }
-    for ((number, inner), object) in message.inline.iter().zip(&nested) {
+    for ((number, inner), object) in message.inline.iter().zip(nested) {
         if !object.is_empty() {
             let mut body = Vec::new();
             members(inner, object, &mut body)?;
@@ -198,13 +204,29 @@ mod tests {
     fn json_becomes_protobuf() {
         check("Address", json!({"ip": "::1"}), b"\x0a\x03::1");
         check("Address", json!({"ip": null}), b"");
-        check("PodSpec", json!({"hostNetwork": true, "priority": -1}), b"\x58\x01\xc8\x01\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01");
-        check("ContainerStateRunning", json!({"startedAt": "1970-01-01T00:00:05Z"}), b"\x0a\x02\x08\x05");
+        check(
+            "PodSpec",
+            json!({"hostNetwork": true, "priority": -1}),
+            b"\x58\x01\xc8\x01\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01",
+        );
+        check(
+            "ContainerStateRunning",
+            json!({"startedAt": "1970-01-01T00:00:05Z"}),
+            b"\x0a\x02\x08\x05",
+        );
         check("LabelSelector", json!({"matchLabels": {"a": "b"}}), b"\x0a\x06\x0a\x01a\x12\x01b");
-        check("ResourceRequirements", json!({"limits": {"c": "1"}}), b"\x0a\x08\x0a\x01c\x12\x03\x0a\x011");
+        check(
+            "ResourceRequirements",
+            json!({"limits": {"c": "1"}}),
+            b"\x0a\x08\x0a\x01c\x12\x03\x0a\x011",
+        );
         check("TCPSocketAction", json!({"port": 80}), b"\x0a\x02\x10\x50");
         check("TCPSocketAction", json!({"port": "x"}), b"\x0a\x05\x08\x01\x1a\x01x");
-        check("ManagedFieldsEntry", json!({"fieldsV1": {"f:a": {}}}), b"\x3a\x0c\x0a\x0a{\"f:a\":{}}");
+        check(
+            "ManagedFieldsEntry",
+            json!({"fieldsV1": {"f:a": {}}}),
+            b"\x3a\x0c\x0a\x0a{\"f:a\":{}}",
+        );
         check("UserInfo", json!({"extra": {"k": ["v"]}}), b"\x22\x08\x0a\x01k\x12\x03\x0a\x01v");
         // Nested in protobuf only.
         check("KeySelector", json!({"name": "n", "key": "k"}), b"\x12\x01k\x0a\x03\x0a\x01n");

@@ -78,8 +78,7 @@ impl Watch {
             WatchList::Served => options.send_initial_events,
             WatchList::Ignored => None,
             WatchList::Refused if options.send_initial_events.is_some() => {
-                let message =
-                    "sendInitialEvents is forbidden for watch unless the WatchList feature gate is enabled";
+                let message = "sendInitialEvents is forbidden for watch unless the WatchList feature gate is enabled";
                 return Err(Status::forbidden_option("sendInitialEvents", message));
             }
             WatchList::Refused => None,
@@ -135,10 +134,7 @@ impl Watch {
         })
     }
 
-    pub fn body(
-        self,
-        ticket: Ticket,
-    ) -> impl Stream<Item = io::Result<Bytes>> + Send + 'static {
+    pub fn body(self, ticket: Ticket) -> impl Stream<Item = io::Result<Bytes>> + Send + 'static {
         stream::unfold((self, ticket), async |(mut watch, ticket)| {
             let chunk = watch.next(&ticket).await?;
             Some((chunk, (watch, ticket)))
@@ -166,7 +162,11 @@ impl Watch {
                 let (changes, more) =
                     self.server.store.changes(self.resource, self.version, BATCH).ok()?;
                 if self.live && more > self.server.settings.watch_buffer {
-                    tracing::debug!(resource = self.resource.name(), more, "watch cut off: too slow");
+                    tracing::debug!(
+                        resource = self.resource.name(),
+                        more,
+                        "watch cut off: too slow"
+                    );
                     return None;
                 }
                 for change in &changes {
@@ -238,8 +238,7 @@ impl Watch {
                 wire::json_event(event, table.as_bytes(), out);
             }
             (shape, Format::Json) => {
-                let header =
-                    if shape == Shape::Partial { Header::Partial } else { Header::Typed };
+                let header = if shape == Shape::Partial { Header::Partial } else { Header::Typed };
                 let mut json = Vec::new();
                 wire::json(object, header, &mut json);
                 wire::json_event(event, &json, out);

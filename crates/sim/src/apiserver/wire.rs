@@ -104,7 +104,8 @@ pub fn protobuf_length(object: &Object, view: View) -> usize {
     let (own, shared) = (&object.own, &object.shared.parts);
     let mut length = field_length(1, metadata_length(object));
     if view == View::Full {
-        for (number, own, shared) in [(2, &own.spec, &shared.spec), (3, &own.status, &shared.status)]
+        for (number, own, shared) in
+            [(2, &own.spec, &shared.spec), (3, &own.status, &shared.status)]
         {
             if own.is_some() || shared.is_some() {
                 length += field_length(number, size(own) + size(shared));
@@ -123,7 +124,8 @@ pub fn protobuf(object: &Object, view: View, out: &mut Vec<u8>) {
     bytes(6, object.version.to_string().as_bytes(), out);
     out.extend_from_slice(&shared.metadata.protobuf);
     if view == View::Full {
-        for (number, own, shared) in [(2, &own.spec, &shared.spec), (3, &own.status, &shared.status)]
+        for (number, own, shared) in
+            [(2, &own.spec, &shared.spec), (3, &own.status, &shared.status)]
         {
             if own.is_some() || shared.is_some() {
                 header(number, size(own) + size(shared), out);

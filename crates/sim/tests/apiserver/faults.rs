@@ -18,7 +18,8 @@ async fn compaction_is_410_in_each_form() {
     let old = server.version();
     let page = client.json("/api/v1/pods?limit=2").await;
     let token = page["metadata"]["continue"].as_str().unwrap().to_owned();
-    let mut running = client.watch(&format!("/api/v1/pods?watch=1&resourceVersion={old}"), JSON).await;
+    let mut running =
+        client.watch(&format!("/api/v1/pods?watch=1&resourceVersion={old}"), JSON).await;
     server.fault(Fault::Compact);
     server.apply(&pod("a", "5", "x")).unwrap();
     assert_eq!(soon(running.brief()).await.0, "ADDED", "a watch that runs goes on");
@@ -27,7 +28,10 @@ async fn compaction_is_410_in_each_form() {
     let mut json = client.watch(&watch, JSON).await;
     let event = soon(json.next()).await;
     assert_eq!((&*event.kind, event.object["code"].as_u64()), ("ERROR", Some(410)));
-    assert_eq!((&event.object["reason"], &event.object["kind"]), (&"Expired".into(), &"Status".into()));
+    assert_eq!(
+        (&event.object["reason"], &event.object["kind"]),
+        (&"Expired".into(), &"Status".into())
+    );
     assert!(soon(json.try_next()).await.is_none(), "and ends");
     let mut binary = client.watch(&watch, PROTOBUF).await;
     let event = soon(binary.next()).await;
@@ -118,7 +122,8 @@ async fn a_restart_kills_connections_and_what_it_is_told_to() {
         server.apply(&pod("a", "one", "x")).unwrap();
         up(&client).await;
         let mut watch = client.watch(&path, JSON).await;
-        let text = if watch.code == 200 { soon(watch.next()).await.kind } else { watch.code.to_string() };
+        let text =
+            if watch.code == 200 { soon(watch.next()).await.kind } else { watch.code.to_string() };
         assert_eq!(text, next, "{versions:?}");
     };
     check(Versions::Continue, "MODIFIED").await;
@@ -235,7 +240,11 @@ async fn hostile_objects_are_served() {
     assert_eq!(pods.len(), server.objects(Resource::Pods).len());
     let has = |test: &dyn Fn(&serde_json::Value) -> bool| assert!(pods.iter().any(test));
     has(&|pod| pod["metadata"]["labels"].as_object().is_some_and(|labels| labels.len() == 10_000));
-    has(&|pod| pod["metadata"]["annotations"]["example.com/huge"].as_str().is_some_and(|text| text.len() == 1 << 20));
+    has(&|pod| {
+        pod["metadata"]["annotations"]["example.com/huge"]
+            .as_str()
+            .is_some_and(|text| text.len() == 1 << 20)
+    });
     has(&|pod| pod.get("status").is_none());
     has(&|pod| pod["status"]["podIPs"][0]["ip"] == "999.1.2.3");
     let body = client.get("/api/v1/namespaces/hostile/pods", PROTOBUF).await.body;

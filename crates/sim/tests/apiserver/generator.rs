@@ -5,7 +5,7 @@ use sim::apiserver::{ApiServer, Churn, Mirror, Options, Population, Resource, Sh
 
 use super::client::{Client, JSON, PROTOBUF};
 use super::wire::{self, open};
-use super::{soon, start};
+use super::{pod, soon, start};
 
 const SHAPE: Shape = Shape { nodes: 5, pods: 200, zones: 3, seed: 7 };
 
@@ -71,61 +71,57 @@ async fn pods_are_as_large_and_as_various_as_real_ones() {
             _ => continue,
         };
         let owner = server.get(resource, &metadata.namespace, &owner.name).unwrap();
-        let above = owner.json()["metadata"]["ownerReferences"][0]["kind"].as_str().unwrap().to_owned();
+        let above =
+            owner.json()["metadata"]["ownerReferences"][0]["kind"].as_str().unwrap().to_owned();
         assert!(["Deployment", "Rollout", "CronJob"].contains(&&*above), "{above}");
     }
     let slice = &server.objects(Resource::EndpointSlices)[0].json();
-    assert!(slice["endpoints"][0]["targetRef"]["name"].is_string() && slice["addressType"] == "IPv4");
+    assert!(
+        slice["endpoints"][0]["targetRef"]["name"].is_string() && slice["addressType"] == "IPv4"
+    );
     for resource in Resource::ALL {
         assert!(!server.objects(resource).is_empty(), "{}", resource.name());
     }
 }
 
-/// What a client that only watches makes of it.
-async fn follow(client: &Client, until: u64) -> BTreeMap<String, u64> {
+/// Names and versions of pods, as a client has them that only watches, once it has been told of `last`.
+async fn follow(client: Client, last: &str) -> BTreeMap<String, u64> {
     let path = "/api/v1/pods?watch=1&allowWatchBookmarks=true&sendInitialEvents=true&resourceVersionMatch=NotOlderThan";
     let mut watch = client.watch(path, PROTOBUF).await;
     let mut view = BTreeMap::new();
-    loop {
+    while !view.contains_key(last) {
         let event = soon(watch.next()).await;
         let metadata = open::<wire::Pod>(&event.raw).1.metadata.unwrap();
         let version = metadata.resource_version.parse().unwrap();
         let key = format!("{}/{}", metadata.namespace, metadata.name);
         match &*event.kind {
-            "ADDED" | "MODIFIED" => drop(view.insert(key, version)),
-            "DELETED" => drop(view.remove(&key)),
-            _ => {}
-        }
-        if version >= until {
-            return view;
+            "ADDED" => assert!(view.insert(key, version).is_none(), "{}", metadata.name),
+            "MODIFIED" => assert!(view.insert(key, version) < Some(version), "{}", metadata.name),
+            "DELETED" => assert!(view.remove(&key).is_some(), "{}", metadata.name),
+            kind => assert_eq!(kind, "BOOKMARK"),
         }
     }
+    view
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_view_by_watching_is_the_truth() {
     let server = ApiServer::start(Options { watch_buffer: 100_000, ..Options::default() }).unwrap();
     let churn = Churn::start(server.clone(), create(&server, SHAPE), 2000).unwrap();
-    let client = Client::new(&server);
-    let from = server.version();
-    soon(async {
-        while server.version() < from + 1000 {
-            tokio::task::yield_now().await;
+    let reach = async |version: u64| {
+        while server.version() < version {
+            tokio::time::sleep(std::time::Duration::from_millis(1)).await;
         }
-    })
-    .await;
-    let target = server.version() + 500;
-    let following = tokio::spawn(async move { follow(&client, target).await });
+    };
+    soon(reach(server.version() + 200)).await;
+    let following = tokio::spawn(follow(Client::new(&server), "a/last"));
+    soon(reach(server.version() + 1000)).await;
+    churn.stop().unwrap();
+    server.apply(&pod("a", "last", "x")).unwrap();
     let view = following.await.unwrap();
-    let population = churn.stop().unwrap();
-    // The view ended somewhere after the target; the truth is as of the churn's end.
-    let client = Client::new(&server);
-    let last = server.objects(Resource::Pods).iter().map(|pod| pod.version).max().unwrap();
-    let now = follow(&client, last).await;
-    let truth: BTreeMap<String, u64> =
-        server.objects(Resource::Pods).iter().map(|pod| (pod.key(), pod.version)).collect();
-    assert_eq!(now, truth);
-    assert!(!view.is_empty() && population.pods() > 150);
+    let pods = server.objects(Resource::Pods);
+    let truth: BTreeMap<_, _> = pods.iter().map(|pod| (pod.key(), pod.version)).collect();
+    assert!(view == truth, "{} of {}", view.len(), truth.len());
 }
 
 #[test]
@@ -190,12 +186,18 @@ fn a_mirror_makes_full_objects_of_changes() {
     assert_eq!(set["metadata"]["uid"], cart["metadata"]["ownerReferences"][0]["uid"]);
     assert_eq!(set["metadata"]["ownerReferences"][0]["kind"], "Deployment");
     assert!(get(Resource::Jobs, "invoice-29000001").is_some());
-    assert_eq!(get(Resource::EndpointSlices, "cart-ipv6").unwrap()["endpoints"][0]["addresses"][0], "fd00::1");
+    assert_eq!(
+        get(Resource::EndpointSlices, "cart-ipv6").unwrap()["endpoints"][0]["addresses"][0],
+        "fd00::1"
+    );
     assert_eq!(get(Resource::Services, "cart").unwrap()["spec"]["clusterIP"], "10.96.0.1");
     let node = server.get(Resource::Nodes, "", "n1").unwrap().json();
     assert_eq!(node["metadata"]["labels"]["topology.kubernetes.io/zone"], "zone-a");
     mirror.apply(&Change::PodGone { uid: "uid-cart-7d9f-x2x4z".into() }).unwrap();
     mirror.apply(&Change::PodGone { uid: "uid-invoice-29000001-abcde".into() }).unwrap();
     assert!(server.objects(Resource::Pods).is_empty() && server.objects(Resource::Jobs).is_empty());
-    assert_eq!(get(Resource::EndpointSlices, "cart-ipv6").unwrap()["endpoints"][0], serde_json::Value::Null);
+    assert_eq!(
+        get(Resource::EndpointSlices, "cart-ipv6").unwrap()["endpoints"][0],
+        serde_json::Value::Null
+    );
 }

@@ -7,7 +7,8 @@ use super::wire::{self, open};
 use super::{pod, soon, start};
 
 const TABLE: &str = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json";
-const PARTIAL: &str = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json";
+const PARTIAL: &str =
+    "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json";
 const PARTIAL_PROTOBUF: &str =
     "application/vnd.kubernetes.protobuf;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1";
 
@@ -35,7 +36,10 @@ async fn one_object_has_many_forms() {
     assert_eq!(list.metadata.unwrap().resource_version, server.version().to_string());
     let [pod] = &list.items[..] else { panic!("one pod") };
     let metadata = pod.metadata.as_ref().unwrap();
-    assert_eq!((&*metadata.namespace, &*metadata.name, &*metadata.uid), ("shop", "cart", "uid-cart"));
+    assert_eq!(
+        (&*metadata.namespace, &*metadata.name, &*metadata.uid),
+        ("shop", "cart", "uid-cart")
+    );
     assert_eq!(metadata.resource_version, server.version().to_string());
     assert_eq!(metadata.labels["app"], "cart");
     assert!(metadata.owners[0].controller && metadata.owners[0].kind == "ReplicaSet");
@@ -56,7 +60,8 @@ async fn one_object_has_many_forms() {
     assert_eq!(partial["kind"], "PartialObjectMetadataList");
     assert_eq!(partial["items"][0]["metadata"]["labels"]["app"], "cart");
     assert!(partial["items"][0].get("spec").is_none());
-    let (kind, list) = open::<wire::PodList>(&client.get("/api/v1/pods", PARTIAL_PROTOBUF).await.body);
+    let (kind, list) =
+        open::<wire::PodList>(&client.get("/api/v1/pods", PARTIAL_PROTOBUF).await.body);
     assert_eq!(kind, "meta.k8s.io/v1 PartialObjectMetadataList");
     assert!(list.items[0].spec.is_none() && list.items[0].metadata.is_some());
 
@@ -93,13 +98,13 @@ async fn lists_are_selected() {
     };
     failed("/api/v1/pods?fieldSelector=spec.colour%3Dred", 400, "field label not supported").await;
     failed("/api/v1/namespaces/a/pods/9", 404, "pods \"9\" not found").await;
-    failed("/apis/apps/v1/namespaces/a/replicasets/9", 404, "replicasets.apps \"9\" not found").await;
+    failed("/apis/apps/v1/namespaces/a/replicasets/9", 404, "replicasets.apps \"9\" not found")
+        .await;
     failed("/api/v1/secrets", 404, "could not find the requested resource").await;
     failed("/api/v1/pods?resourceVersion=999999", 504, "Too large resource version").await;
     failed("/api/v1/pods?resourceVersionMatch=Exact", 422, "is invalid").await;
     failed("/api/v1/pods?continue=nonsense", 400, "continue key is not valid").await;
-    let (_, status) =
-        open::<wire::Failure>(&client.get("/api/v1/secrets", PROTOBUF).await.body);
+    let (_, status) = open::<wire::Failure>(&client.get("/api/v1/secrets", PROTOBUF).await.body);
     assert_eq!((status.code, &*status.reason), (404, "NotFound"));
 }
 
@@ -171,7 +176,8 @@ async fn a_watch_tells_every_change_of_what_it_selects() {
     .into();
     assert_eq!(kinds, ["ADDED", "ADDED", "MODIFIED"]);
     // It ends when its time is up, in order.
-    let mut short = client.watch(&format!("{path}&timeoutSeconds=1&allowWatchBookmarks=true"), JSON).await;
+    let mut short =
+        client.watch(&format!("{path}&timeoutSeconds=1&allowWatchBookmarks=true"), JSON).await;
     while let Some(event) = soon(short.try_next()).await {
         assert!(["ADDED", "DELETED", "BOOKMARK"].contains(&&*event.unwrap().kind));
     }

@@ -29,7 +29,11 @@ enum Step {
     Terminate(usize),
     Delete(usize),
     /// In the place of a pod with that name.
-    Create { workload: usize, place: usize, replaced: String },
+    Create {
+        workload: usize,
+        place: usize,
+        replaced: String,
+    },
     Ready(usize),
     Slices(usize),
 }

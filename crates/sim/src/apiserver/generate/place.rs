@@ -60,8 +60,7 @@ impl Place {
         let [v4, v6] = self.ips();
         let [cidr4, cidr6] = self.pod_ips(0);
         let (cidr4, cidr6) = (format!("{cidr4}/24"), format!("{cidr6}/64"));
-        let resources =
-            json!({ "cpu": "16", "memory": "65842136Ki", "pods": "250", "ephemeral-storage": "209702892Ki" });
+        let resources = json!({ "cpu": "16", "memory": "65842136Ki", "pods": "250", "ephemeral-storage": "209702892Ki" });
         let condition = |kind: &str, status: &str, reason: &str| {
             json!({
                 "type": kind, "status": status, "reason": reason, "message": format!("kubelet says {reason}"),

@@ -10,10 +10,25 @@ use crate::apiserver::error::Error;
 /// Pods that one node is filled with, so that there is room for those that come while others go.
 const FILLED: u32 = 200;
 /// Name, and whether in the host's network.
-const DAEMONS: [(&str, bool); 4] =
-    [("kube-proxy", true), ("network-agent", true), ("node-exporter", true), ("log-collector", false)];
+const DAEMONS: [(&str, bool); 4] = [
+    ("kube-proxy", true),
+    ("network-agent", true),
+    ("node-exporter", true),
+    ("log-collector", false),
+];
 const NAMES: [&str; 12] = [
-    "cart", "checkout", "catalogue", "payment", "search", "orders", "users", "pricing", "stock", "mail", "gateway", "ledger",
+    "cart",
+    "checkout",
+    "catalogue",
+    "payment",
+    "search",
+    "orders",
+    "users",
+    "pricing",
+    "stock",
+    "mail",
+    "gateway",
+    "ledger",
 ];
 
 impl Population {
@@ -45,8 +60,7 @@ impl Population {
                 break;
             }
             let namespace = "kube-system".to_owned();
-            let index =
-                self.add(Kind::DaemonSet, namespace, name.to_owned(), host_network)?;
+            let index = self.add(Kind::DaemonSet, namespace, name.to_owned(), host_network)?;
             for place in 0..nodes {
                 self.place(index, place, None);
             }
@@ -65,15 +79,16 @@ impl Population {
                 _ => 1 + self.random.below(40),
             };
             let namespace = format!("team-{}", number / 10);
-            if number % 10 == 0 || !self.namespaces.contains(&namespace) {
+            if !self.namespaces.contains(&namespace) {
                 self.namespaces.push(namespace.clone());
-                self.namespaces.dedup();
             }
             let name = format!("{}-{number}", NAMES[self.random.below(NAMES.len())]);
             let index = self.add(kind, namespace, name, false)?;
             for _ in 0..size.min(wanted - self.pods()) {
                 let place = self.random.below(nodes);
-                let place = (0..nodes).map(|step| (place + step) % nodes).find(|&place| self.places[place].has_room());
+                let place = (0..nodes)
+                    .map(|step| (place + step) % nodes)
+                    .find(|&place| self.places[place].has_room());
                 if let Some(place) = place {
                     self.place(index, place, None);
                 }

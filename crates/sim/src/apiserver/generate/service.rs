@@ -15,7 +15,16 @@ const SLICE: usize = 100;
 pub fn object(workload: &Workload, number: u32, uid: &str) -> Value {
     let [_, high, middle, low] = number.to_be_bytes();
     let v4 = Ipv4Addr::new(10, 32 + high, middle, low);
-    let v6 = Ipv6Addr::new(0xfd00, 0x96, 0, 0, 0, 0, u16::from_be_bytes([0, high]), u16::from_be_bytes([middle, low]));
+    let v6 = Ipv6Addr::new(
+        0xfd00,
+        0x96,
+        0,
+        0,
+        0,
+        0,
+        u16::from_be_bytes([0, high]),
+        u16::from_be_bytes([middle, low]),
+    );
     json!({
         "metadata": {
             "name": workload.name, "namespace": workload.namespace, "uid": uid,

@@ -11,11 +11,15 @@ use crate::apiserver::object::Shared;
 use crate::apiserver::resource::Resource;
 
 /// Environment variables of the first container and of its sidecar: they make a pod as large as those of real clusters.
-const VARIABLES: [usize; 2] = [22, 13];
+const VARIABLES: [usize; 2] = [20, 13];
 
 /// Spec, annotations and managed fields of a pod, for [`Shared::new`]. `role`: name of the workload.
 pub fn pod(role: &str, kind: Kind, host_network: bool, random: &mut Random) -> Value {
-    let image = format!("registry.example.com/platform/{role}:v1.{}.{}", random.below(40), random.below(10));
+    let image = format!(
+        "registry.example.com/platform/{role}:v1.{}.{}",
+        random.below(40),
+        random.below(10)
+    );
     let mut containers = vec![container(role, &image, 8080, VARIABLES[0], random)];
     if !host_network {
         let sidecar = "registry.example.com/mesh/proxy:1.24.2";
@@ -59,16 +63,26 @@ pub fn pod(role: &str, kind: Kind, host_network: bool, random: &mut Random) -> V
     if host_network {
         spec["hostNetwork"] = json!(true);
     }
-    let made = managed("kube-controller-manager", None, &json!({
-        "metadata": { "annotations": annotations, "generateName": "", "labels": { "app.kubernetes.io/name": "", "app.kubernetes.io/instance": "", "pod-template-hash": "" }, "ownerReferences": {} },
-        "spec": spec,
-    }));
+    let made = managed(
+        "kube-controller-manager",
+        None,
+        &json!({
+            "metadata": { "annotations": annotations, "generateName": "", "labels": { "app.kubernetes.io/name": "", "app.kubernetes.io/instance": "", "pod-template-hash": "" }, "ownerReferences": {} },
+            "spec": spec,
+        }),
+    );
     let condition = |kind: &str| json!({ "type": kind, "lastProbeTime": null, "lastTransitionTime": "", "status": "" });
     let conditions: Vec<Value> =
-        ["PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady"].map(condition).into();
-    let ran = managed("kubelet", Some("status"), &json!({ "status": {
+        ["PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady"]
+            .map(condition)
+            .into();
+    let ran = managed(
+        "kubelet",
+        Some("status"),
+        &json!({ "status": {
         "conditions": conditions, "containerStatuses": {}, "hostIP": "", "hostIPs": {}, "phase": "", "podIP": "", "podIPs": {}, "startTime": "",
-    } }));
+    } }),
+    );
     json!({
         "metadata": { "annotations": annotations, "managedFields": [made, ran] },
         "spec": spec,
@@ -77,15 +91,16 @@ pub fn pod(role: &str, kind: Kind, host_network: bool, random: &mut Random) -> V
 }
 
 /// Of ReplicaSets and Jobs: the pods' template, which has most of a pod.
-pub fn owner(
-    resource: Resource,
-    role: &str,
-    template: &Value,
-) -> Result<Arc<Shared>, Error> {
+pub fn owner(resource: Resource, role: &str, template: &Value) -> Result<Arc<Shared>, Error> {
     let annotations = &template["metadata"]["annotations"];
     let mut spec = template["spec"].clone();
     if let Some(spec) = spec.as_object_mut() {
-        spec.retain(|key, _| !matches!(key.as_str(), "tolerations" | "priority" | "preemptionPolicy" | "enableServiceLinks"));
+        spec.retain(|key, _| {
+            !matches!(
+                key.as_str(),
+                "tolerations" | "priority" | "preemptionPolicy" | "enableServiceLinks"
+            )
+        });
     }
     let selector = json!({ "matchLabels": { "app.kubernetes.io/name": role } });
     let pods = json!({
@@ -102,8 +117,11 @@ pub fn owner(
 
 /// Encodes what many objects share.
 pub fn shared(resource: Resource, name: &str, value: &Value) -> Result<Arc<Shared>, Error> {
-    let refused =
-        |source| Error::Object { kind: resource.kind(), name: name.to_owned(), source };
+    let refused = |source| Error::Object {
+        kind: resource.kind(),
+        name: name.to_owned(),
+        source: Box::new(source),
+    };
     Shared::new(resource, value).map_err(refused)
 }
 

@@ -127,7 +127,12 @@ impl Workload {
     }
 
     /// Name and owner of the next pod. `replaced`: name of the one whose place it takes.
-    pub fn next(&mut self, random: &mut Random, node: &str, replaced: Option<String>) -> (String, Owner) {
+    pub fn next(
+        &mut self,
+        random: &mut Random,
+        node: &str,
+        replaced: Option<String>,
+    ) -> (String, Owner) {
         self.count += 1;
         let owner = self.owner();
         match self.kind {

@@ -1,0 +1,116 @@
+//! `amphipod sim-apiserver`: a simulated API server with a made-up cluster, for tests and benchmarks in other processes.
+
+use std::io::BufRead;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::thread;
+
+use anyhow::Context;
+use sim::apiserver::{ApiServer, Churn, Fault, Options, Population, Shape};
+use tokio_util::sync::CancellationToken;
+
+use crate::agent::stop_on_signal;
+use crate::output;
+
+#[derive(clap::Args)]
+#[command(after_help = "\
+Reads lines from standard input: `requests` prints as JSON what was asked so far and forgets it; the others are faults:
+drop-watches, slow-lists MS, compact, restart MS [continue|forget|reset], flap TIMES MS, partition MS, ...; a wrong one lists all.
+
+Examples:
+  amphipod sim-apiserver --nodes 100 --pods 5000 --churn 100 --kubeconfig-out kubeconfig
+  kubectl --kubeconfig kubeconfig get pods -A -w")]
+pub struct Args {
+    /// At least so many; more if the pods would not find room
+    #[arg(long, default_value = "3")]
+    nodes: u32,
+    /// Of about 20 KB of JSON each
+    #[arg(long, default_value = "60")]
+    pods: u32,
+    /// Changes of the cluster per second
+    #[arg(long, default_value = "0")]
+    churn: u32,
+    /// The same seed makes the same cluster
+    #[arg(long, default_value = "1")]
+    seed: u64,
+    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:0")]
+    listen: SocketAddr,
+    /// Write the administrator's kubeconfig here
+    #[arg(long, value_name = "PATH")]
+    kubeconfig_out: Option<PathBuf>,
+}
+
+pub fn run(args: Args) -> anyhow::Result<()> {
+    let cancel = CancellationToken::new();
+    stop_on_signal(cancel.clone())?;
+    let server = ApiServer::start(Options { listen: args.listen, ..Options::default() })?;
+    let shape = Shape { nodes: args.nodes, pods: args.pods, seed: args.seed, ..Shape::default() };
+    let mut population = Population::new(shape);
+    let objects = population.create(&server)?;
+    if let Some(path) = &args.kubeconfig_out {
+        write(path, &server.kubeconfig())?;
+    }
+    let (url, nodes, pods) = (server.url(), population.nodes(), population.pods());
+    output::print(&format!("{url} {nodes} nodes, {pods} pods, {objects} objects\n"))?;
+    let churn = match args.churn {
+        0 => None,
+        rate => Some(Churn::start(server.clone(), population, rate)?),
+    };
+    listen(server)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().build()?;
+    runtime.block_on(cancel.cancelled());
+    drop(churn);
+    Ok(())
+}
+
+/// Does what standard input says. The thread ends with its input or with the process: nothing else ends a read.
+fn listen(server: ApiServer) -> anyhow::Result<()> {
+    let obey = move || {
+        for line in std::io::stdin().lock().lines().map_while(Result::ok) {
+            match line.trim() {
+                "" => {}
+                "requests" => {
+                    let text = requests(&server);
+                    server.forget_requests();
+                    if output::print(&text).is_err() {
+                        return;
+                    }
+                }
+                line => match line.parse::<Fault>() {
+                    Ok(fault) => server.fault(fault),
+                    Err(error) => tracing::warn!(%error, "not understood"),
+                },
+            }
+        }
+    };
+    thread::Builder::new().name("input".to_owned()).spawn(obey).context("no thread")?;
+    Ok(())
+}
+
+/// One line of JSON.
+fn requests(server: &ApiServer) -> String {
+    let all: Vec<serde_json::Value> = server
+        .requests()
+        .into_iter()
+        .map(|request| {
+            serde_json::json!({
+                "path": request.path,
+                "verb": request.verb,
+                "user": request.user,
+                "count": request.count,
+                "failed": request.failed,
+                "bytes": request.bytes,
+                "objects": request.objects,
+                "open": request.open,
+            })
+        })
+        .collect();
+    format!("{}\n", serde_json::Value::Array(all))
+}
+
+/// Whole or not at all: others wait for the file to be there.
+fn write(path: &Path, kubeconfig: &str) -> anyhow::Result<()> {
+    let new = path.with_extension("new");
+    std::fs::write(&new, kubeconfig).with_context(|| format!("cannot write {}", new.display()))?;
+    std::fs::rename(&new, path).with_context(|| format!("cannot write {}", path.display()))
+}
