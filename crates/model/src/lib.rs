@@ -14,7 +14,7 @@ pub mod time;
 
 pub use filter::Filter;
 pub use identity::{Identity, Workload};
-pub use metadata::{Change, Container, Pod, Service};
+pub use metadata::{Address, Change, Container, Holder, Node, Pod, Service};
 pub use observation::{
     Connection, ConnectionEvent, Counters, Direction, Drop, Flow, Observation, Process, Protocol,
     Subject,

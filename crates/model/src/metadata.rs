@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use crate::Workload;
+use crate::{Identity, Timestamp, Workload};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pod {
@@ -38,6 +38,41 @@ pub struct Service {
     pub ips: Vec<IpAddr>,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Node {
+    pub name: Arc<str>,
+    /// Internal and external ones.
+    pub ips: Vec<IpAddr>,
+    pub zone: Option<Arc<str>>,
+}
+
+/// Whose an address is: the answer to a question about it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Address {
+    pub ip: IpAddr,
+    pub holder: Holder,
+    /// Without a container.
+    pub identity: Arc<Identity>,
+    /// What happened before this was another one's; 0 where the begin is not known.
+    pub since: Timestamp,
+}
+
+/// What an address belongs to.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Holder {
+    Pod {
+        uid: Arc<str>,
+    },
+    Service {
+        namespace: Arc<str>,
+        name: Arc<str>,
+    },
+    /// Also for pods in its network: several have its address.
+    Node {
+        name: Arc<str>,
+    },
+}
+
 /// One step from the receiver's view of the cluster to the cluster's present state.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Change {
@@ -52,6 +87,28 @@ pub enum Change {
         namespace: Arc<str>,
         name: Arc<str>,
     },
-    /// All that existed when the feed began has been sent.
+    /// New or changed, keyed by name.
+    Node(Node),
+    NodeGone {
+        name: Arc<str>,
+    },
+    /// The address is known; it is told again whenever that changes, until it is no longer wanted.
+    Address(Address),
+    /// The address is nobody's; whoever gets it will be told.
+    AddressUnknown {
+        ip: IpAddr,
+    },
+    /// It was somebody's until then, and now is nobody's.
+    AddressGone {
+        ip: IpAddr,
+        until: Timestamp,
+    },
+    /// A complete account follows: what is not told between this and [`Change::Synced`] is gone.
+    Begin,
+    /// All that existed when the feed (or the account) began has been sent.
     Synced,
+    /// The source is out of reach: what is known stays, and may be out of date.
+    Stale,
+    /// It is in reach again, and what was missed has been sent.
+    Fresh,
 }

@@ -32,6 +32,7 @@ impl Names {
                 self.synced = true;
                 self.all_addresses = true;
             }
+            _ => {}
         }
     }
 

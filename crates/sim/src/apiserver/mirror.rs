@@ -55,7 +55,8 @@ impl Mirror {
                 }
                 Ok(())
             }
-            Change::Synced => Ok(()),
+            // The simulated cluster tells of no others.
+            _ => Ok(()),
         }
     }
 
