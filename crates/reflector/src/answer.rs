@@ -115,7 +115,7 @@ async fn refusal(response: Response<Incoming>, format: Format) -> Refusal {
 /// The error that a `Status` stands for.
 pub fn refused(refusal: Refusal, resource: Resource, verb: &'static str) -> Error {
     let expired = refusal.expired();
-    let Refusal { code, reason, message, retry_after_s } = refusal;
+    let Refusal { code, reason, message, retry_after_s, .. } = refusal;
     let reason = if message.is_empty() { reason } else { message };
     match code {
         _ if expired => Error::Expired { resource, verb, reason },

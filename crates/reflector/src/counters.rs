@@ -10,11 +10,13 @@ pub struct Counters {
     /// Objects told as deleted.
     pub deleted: AtomicU64,
     pub bookmarks: AtomicU64,
+    /// Events from before the place where the watch went on; they were left out.
+    pub stale: AtomicU64,
     /// Bytes of bodies, without TLS and HTTP around them.
     pub bytes: AtomicU64,
     /// Lists that were begun, the first one included.
     pub lists: AtomicU64,
-    /// Lists that had to be begun because the API server had forgotten where the watch was (410).
+    /// Lists that had to be begun because the API server did not know where the watch was (410).
     pub expired: AtomicU64,
     /// Watches that were opened where another one had ended.
     pub reconnects: AtomicU64,

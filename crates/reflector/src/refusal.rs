@@ -11,6 +11,8 @@ pub struct Refusal {
     pub message: String,
     /// Zero where it was not said.
     pub retry_after_s: u64,
+    /// The API server's memory ends before the place that was named.
+    pub is_ahead: bool,
 }
 
 /// A message is a line in a log.
@@ -21,13 +23,19 @@ impl Refusal {
         self.message = line(text);
     }
 
+    /// One of the causes in its details.
+    pub fn set_cause(&mut self, reason: &[u8]) {
+        self.is_ahead |= reason == b"ResourceVersionTooLarge";
+    }
+
     pub fn set_reason(&mut self, text: &[u8]) {
         self.reason = line(text);
     }
 
-    /// Whether the place where a watch or a list should go on is no longer known.
+    /// Whether the place where a watch or a list should go on is not known: it is too long ago, or, after the API
+    /// server's memory was restored from an older one, not there yet.
     pub fn expired(&self) -> bool {
-        self.code == 410 || matches!(self.reason.as_str(), "Expired" | "Gone")
+        self.is_ahead || self.code == 410 || matches!(self.reason.as_str(), "Expired" | "Gone")
     }
 }
 

@@ -5,6 +5,7 @@ mod server;
 #[cfg(test)]
 mod tests;
 
+use std::cmp::Ordering;
 use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc::Sender;
@@ -42,6 +43,11 @@ pub async fn watch(
         () = heard.closed() => {}
         () = watch.run() => {}
     }
+}
+
+/// How two resource versions follow each other. All that is served so far are numbers that grow; of others nothing is known.
+fn order(version: &str, other: &str) -> Option<Ordering> {
+    Some(version.parse::<u64>().ok()?.cmp(&other.parse().ok()?))
 }
 
 struct Watch {
@@ -223,6 +229,7 @@ impl Watch {
                     }
                 };
                 if let Some(event) = event {
+                    count(&self.options.counters.applied);
                     self.send(event).await?;
                 }
             }
@@ -293,6 +300,15 @@ impl Watch {
             Change::Unknown => None,
         };
         let Some((event, version)) = told else { return Ok(()) };
+        let reached = self.version.as_deref().and_then(|reached| order(&version, reached));
+        if reached.is_some_and(Ordering::is_le) {
+            count(&self.options.counters.stale);
+            return Ok(());
+        }
+        count(match event {
+            Event::Deleted(_) => &self.options.counters.deleted,
+            _ => &self.options.counters.applied,
+        });
         self.send(event).await?;
         if !*listing && !version.is_empty() {
             self.version = Some(version);
@@ -315,6 +331,11 @@ impl Watch {
             *listing = false;
             self.send(Event::Listed(self.resource)).await?;
         }
+        let reached = self.version.as_deref().and_then(|reached| order(&meta.version, reached));
+        if reached.is_some_and(Ordering::is_lt) {
+            let (resource, verb, reason) = (self.resource, "watch", "it has gone back".into());
+            return Err(Error::Expired { resource, verb, reason }.into());
+        }
         if !*listing {
             self.version = Some(meta.version);
         }
@@ -328,7 +349,6 @@ impl Watch {
             Format::Json => json::object(self.resource, object, &mut self.trim),
         };
         let (object, version) = self.readable(read)?;
-        count(&self.options.counters.applied);
         Some((Event::Applied(object), version))
     }
 
@@ -338,7 +358,6 @@ impl Watch {
             self.trim.count(Cause::Nameless);
             return None;
         }
-        count(&self.options.counters.deleted);
         let version = std::mem::take(&mut meta.version);
         Some((Event::Deleted(meta.key(self.resource)), version))
     }

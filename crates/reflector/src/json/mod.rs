@@ -84,7 +84,9 @@ pub fn status(text: &[u8]) -> Result<Refusal, Malformed> {
     let mut refusal = Refusal { code: status.code, ..Refusal::default() };
     refusal.set_message(status.message.bytes());
     refusal.set_reason(status.reason.bytes());
-    refusal.retry_after_s = status.details.and_then(|d| d.retry_after_seconds).unwrap_or(0);
+    let details = status.details.unwrap_or_default();
+    details.causes.items.iter().for_each(|cause| refusal.set_cause(cause.reason.bytes()));
+    refusal.retry_after_s = details.retry_after_seconds.unwrap_or(0);
     Ok(refusal)
 }
 

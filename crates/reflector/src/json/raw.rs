@@ -262,11 +262,21 @@ pub struct Status<'a> {
     pub reason: Text<'a>,
     #[serde(borrow)]
     pub message: Text<'a>,
-    pub details: Option<StatusDetails>,
+    #[serde(borrow)]
+    pub details: Option<StatusDetails<'a>>,
 }
 
 #[derive(Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
-pub struct StatusDetails {
+pub struct StatusDetails<'a> {
     pub retry_after_seconds: Option<u64>,
+    #[serde(borrow)]
+    pub causes: List<StatusCause<'a>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+pub struct StatusCause<'a> {
+    #[serde(borrow)]
+    pub reason: Text<'a>,
 }

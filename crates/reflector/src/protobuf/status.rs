@@ -13,8 +13,18 @@ pub fn status(message: &[u8]) -> Result<Refusal, Malformed> {
             5 => {
                 for detail in Fields::of(field.bytes()) {
                     let detail = detail?;
-                    if detail.number == 5 {
-                        refusal.retry_after_s = detail.number();
+                    match detail.number {
+                        // `StatusCause`
+                        4 => {
+                            for cause in Fields::of(detail.bytes()) {
+                                let cause = cause?;
+                                if cause.number == 1 {
+                                    refusal.set_cause(cause.bytes());
+                                }
+                            }
+                        }
+                        5 => refusal.retry_after_s = detail.number(),
+                        _ => {}
                     }
                 }
             }

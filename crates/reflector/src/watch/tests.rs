@@ -165,6 +165,34 @@ async fn a_place_that_is_forgotten_means_a_new_list() {
 }
 
 #[tokio::test]
+async fn what_was_told_before_is_not_told_again() {
+    let first = reply([nothing(), added("a", 7), added("b", 8)]);
+    let again = [added("b", 8), added("a", 7), deleted("old", 3), marked(8, false), added("c", 9)];
+    let mut watched = Watched::start(vec![first, reply(again).hang()]).await;
+    let expected = ["relisting pods", "listed pods", "applied a", "applied b", "applied c"];
+    watched.tells(&expected).await;
+    assert_eq!(watched.counted(|c| &c.stale), 3);
+}
+
+#[tokio::test]
+async fn an_api_server_that_has_gone_back_means_a_new_list() {
+    let cause = message().bytes(1, "ResourceVersionTooLarge");
+    let ahead = status(504, "Timeout", "Too large resource version")
+        .message(5, message().message(4, cause));
+    let replies = vec![
+        reply([nothing(), marked(4, false)]).hang(),
+        reply([nothing()]),
+        reply([crate::encode::enveloped("Status", &ahead)]).status(504),
+        reply([nothing()]).hang(),
+    ];
+    let mut watched = Watched::start(replies).await;
+    for _ in 0..3 {
+        watched.tells(&["relisting pods", "listed pods"]).await;
+    }
+    assert_eq!(watched.counted(|c| &c.expired), 2);
+}
+
+#[tokio::test]
 async fn pages_where_the_list_cannot_be_streamed() {
     let replies = vec![
         refusal(422, "Invalid"),
@@ -236,7 +264,7 @@ const JSON_POD: &str = r#"{"metadata":{"name":"a","namespace":"shop","uid":"u","
 async fn json_where_there_is_no_protobuf() {
     let options = Options { streamed: false, ..quick() };
     let text = format!(r#"{{"metadata":{{"resourceVersion":"5"}},"items":[{JSON_POD}]}}"#);
-    let event = format!(r#"{{"type":"DELETED","object":{JSON_POD}}}"#);
+    let event = format!(r#"{{"type":"DELETED","object":{JSON_POD}}}"#).replace("\"3\"", "\"9\"");
     let replies = vec![refusal(406, "NotAcceptable"), json(text), json(event).hang()];
     let mut watched = Watched::with(options, Resource::Pods, replies).await;
     watched.tells(&["relisting pods", "applied a", "listed pods", "deleted a"]).await;
