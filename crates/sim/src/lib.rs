@@ -4,6 +4,8 @@
 //! [`Node`] and [`Pod`] are the low level: places to run any program in. Everything removes itself when dropped, and
 //! what a killed process left is removed by the next [`Node::start`]. [`Cluster`] is a small on-line shop on such a node,
 //! with the feed of metadata that a real cluster would give.
+//!
+//! [`apiserver`] is the other half of a cluster: an API server with as many made-up objects as one likes.
 
 mod address;
 pub mod apiserver;

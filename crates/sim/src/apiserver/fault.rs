@@ -54,7 +54,8 @@ pub enum Versions {
     Continue,
     /// They go on, but the history is lost: whoever was behind gets 410.
     Forget,
-    /// They start again, lower than before: the server's memory is another.
+    /// They start again, lower than before: the server's memory is another. Versions above the present one are refused
+    /// with 504, as "too large".
     Reset,
 }
 

@@ -27,7 +27,7 @@ pub const JSON: &str = "application/json";
 pub const PROTOBUF: &str = "application/vnd.kubernetes.protobuf";
 
 impl Media {
-    /// The first acceptable of what `accept` lists (in its order, which is what clients put first; weights are not looked at).
+    /// The first acceptable of what `accept` lists, those of greater weight (`q`) before others.
     ///
     /// # Errors
     /// The status to send when nothing is acceptable.
@@ -36,7 +36,9 @@ impl Media {
             None | Some("") => "*/*",
             Some(accept) => accept,
         };
-        accept.split(',').find_map(|clause| Self::parse(clause, json_only)).ok_or_else(|| {
+        let mut clauses: Vec<&str> = accept.split(',').collect();
+        clauses.sort_by(|one, other| weight(other).total_cmp(&weight(one)));
+        clauses.into_iter().find_map(|clause| Self::parse(clause, json_only)).ok_or_else(|| {
             Status::not_acceptable(if json_only { &[JSON] } else { &[JSON, PROTOBUF] })
         })
     }
@@ -71,6 +73,12 @@ impl Media {
             (Format::Protobuf, true) => "application/vnd.kubernetes.protobuf;stream=watch",
         }
     }
+}
+
+/// From 0 to 1, which it is if the clause does not say.
+fn weight(clause: &str) -> f32 {
+    let weight = clause.split(';').find_map(|part| part.trim().strip_prefix("q="));
+    weight.and_then(|text| text.parse().ok()).unwrap_or(1.0)
 }
 
 #[cfg(test)]
@@ -117,6 +125,12 @@ mod tests {
             false,
             Some((json, Shape::Full)),
         );
+        check(
+            Some("application/json;q=0.5, application/vnd.kubernetes.protobuf"),
+            false,
+            Some((protobuf, Shape::Full)),
+        );
+        check(Some("application/json;q=x, text/html;q=NaN"), false, Some((json, Shape::Full)));
         check(Some("text/html"), false, None);
     }
 }

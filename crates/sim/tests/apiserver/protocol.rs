@@ -273,3 +273,82 @@ async fn a_kubelet_lists_its_pods() {
     let proxied = Client::new(&server).json("/api/v1/nodes/n2/proxy/pods").await;
     assert_eq!(names(&proxied), ["there"]);
 }
+
+#[tokio::test]
+async fn any_request_has_an_answer() {
+    let server = start();
+    server.apply(&pod("a", "one", "x")).unwrap();
+    let client = Client::new(&server);
+    let paths = [
+        "/",
+        "/api",
+        "/api/v1",
+        "/api/v1/pods",
+        "/api/v1/namespaces/a/pods/one",
+        "/apis",
+        "/apis/apps",
+        "/apis/apps/v1",
+        "/apis/batch/v1/jobs",
+        "//",
+        "/api/v1/namespaces/%2e%2e/pods",
+        "/api/v1/nodes/one/proxy/pods",
+        "/sim",
+        "/api/v1/pods/",
+        "/apis/authentication.k8s.io/v1/tokenreviews",
+    ];
+    let keys = [
+        "limit",
+        "continue",
+        "resourceVersion",
+        "resourceVersionMatch",
+        "labelSelector",
+        "fieldSelector",
+        "timeoutSeconds",
+        "sendInitialEvents",
+        "allowWatchBookmarks",
+        "x",
+    ];
+    // The second token says `{"v":"meta.k8s.io/v1","rv":1,"start":"z"}`.
+    let values = [
+        "",
+        "0",
+        "1",
+        "-1",
+        "18446744073709551615",
+        "99999999999999999999",
+        "true",
+        "Exact",
+        "NotOlderThan",
+        "%00",
+        "%",
+        "a%3Db",
+        "a%20in%20(",
+        "a%20in%20()",
+        ",,,",
+        "!",
+        "!=",
+        "((((",
+        ")",
+        "%FF%FE",
+        "metadata.name%3D",
+        "e30",
+        "eyJ2IjoibWV0YS5rOHMuaW8vdjEiLCJydiI6MSwic3RhcnQiOiJ6In0",
+        "metadata.name!%3Done",
+    ];
+    let accepts =
+        [JSON, PROTOBUF, TABLE, PARTIAL, "", ";;;,q=;", "application/json;q=-1;as=Table", "*/*"];
+    let seed = 42;
+    let mut random = fastrand::Rng::with_seed(seed);
+    for _ in 0..400 {
+        let mut path = (*random.choice(&paths).unwrap()).to_owned() + "?";
+        for _ in 0..random.usize(..4) {
+            path +=
+                &format!("{}={}&", random.choice(&keys).unwrap(), random.choice(&values).unwrap());
+        }
+        let accept = random.choice(&accepts).unwrap();
+        let reply = soon(client.get(&path, accept)).await;
+        let expected = [200, 400, 403, 404, 405, 406, 410, 422, 504];
+        assert!(expected.contains(&reply.code), "{path} {accept}: {} (seed {seed})", reply.code);
+    }
+    assert_eq!(client.get("/api/v1/pods", JSON).await.code, 200);
+}

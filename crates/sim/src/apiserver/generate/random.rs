@@ -1,9 +1,8 @@
 //! Numbers that follow from a seed, and the names that are made of them.
 
-/// SplitMix64 (Steele, Lea, Flood 2014): short, and good enough for made-up clusters.
 #[derive(Clone, Debug)]
 pub struct Random {
-    state: u64,
+    numbers: fastrand::Rng,
 }
 
 /// The letters of generated Kubernetes names.
@@ -11,20 +10,16 @@ const NAME_LETTERS: &[u8] = b"bcdfghjklmnpqrstvwxz2456789";
 
 impl Random {
     pub fn new(seed: u64) -> Self {
-        Self { state: seed }
+        Self { numbers: fastrand::Rng::with_seed(seed) }
     }
 
     pub fn number(&mut self) -> u64 {
-        self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.state;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
+        self.numbers.u64(..)
     }
 
     /// Below `limit`; 0 if that is 0.
     pub fn below(&mut self, limit: usize) -> usize {
-        (self.number() % (limit.max(1) as u64)) as usize
+        self.numbers.usize(..limit.max(1))
     }
 
     /// True in so many of a hundred cases.
