@@ -36,7 +36,11 @@ impl Mirror {
             Change::Pod(pod) => self.pod(pod),
             Change::PodGone { uid } => {
                 if let Some(pod) = self.pods.remove(uid) {
-                    self.server.delete(Resource::Pods, &pod.namespace, &pod.name);
+                    let now = self.server.get(Resource::Pods, &pod.namespace, &pod.name);
+                    // Another pod may have its name by now.
+                    if now.is_some_and(|now| now.uid == *uid) {
+                        self.server.delete(Resource::Pods, &pod.namespace, &pod.name);
+                    }
                     let job = (Resource::Jobs, format!("{}/{}", pod.namespace, stem(&pod)));
                     if self.known.remove(&job) {
                         self.server.delete(Resource::Jobs, &pod.namespace, stem(&pod));

@@ -74,16 +74,20 @@ impl Store {
         self.state().version
     }
 
-    /// Creates or replaces. Returns the object with its version.
+    /// Creates or replaces. Returns the object with its version. One with another uid than before is another object: the
+    /// old one is deleted first.
     pub fn put(&self, mut object: Object) -> Arc<Object> {
-        let resource = object.resource;
+        let (resource, key) = (object.resource, object.key());
         let state = &mut *self.state();
+        let old = state.collections[resource.index()].objects.get(&key);
+        if old.is_some_and(|old| old.uid != object.uid) {
+            state.remove(resource, &key, self.history);
+        }
         state.version += 1;
         object.version = state.version;
         let object = Arc::new(object);
         let collection = &mut state.collections[resource.index()];
-        let previous =
-            Arc::make_mut(&mut collection.objects).insert(object.key(), Arc::clone(&object));
+        let previous = Arc::make_mut(&mut collection.objects).insert(key, Arc::clone(&object));
         let kind = if previous.is_some() { wire::Event::Modified } else { wire::Event::Added };
         collection.note(Change { kind, object: Arc::clone(&object), previous }, self.history);
         self.news[resource.index()].send_replace(state.version);
@@ -93,19 +97,7 @@ impl Store {
     /// Returns the object as it was, if there was one.
     pub fn delete(&self, resource: Resource, namespace: &str, name: &str) -> Option<Arc<Object>> {
         let state = &mut *self.state();
-        let collection = &mut state.collections[resource.index()];
-        let key = key(namespace, name);
-        if !collection.objects.contains_key(&key) {
-            return None;
-        }
-        let gone = Arc::make_mut(&mut collection.objects).remove(&key)?;
-        state.version += 1;
-        let change = Change {
-            kind: wire::Event::Deleted,
-            object: Arc::new(gone.at(state.version)),
-            previous: Some(Arc::clone(&gone)),
-        };
-        collection.note(change, self.history);
+        let gone = state.remove(resource, &key(namespace, name), self.history)?;
         self.news[resource.index()].send_replace(state.version);
         Some(gone)
     }
@@ -227,6 +219,21 @@ impl Store {
 }
 
 impl State {
+    fn remove(&mut self, resource: Resource, key: &str, history: usize) -> Option<Arc<Object>> {
+        let collection = &mut self.collections[resource.index()];
+        // Looked up first: a list that somebody holds is not copied for nothing.
+        collection.objects.get(key)?;
+        let gone = Arc::make_mut(&mut collection.objects).remove(key)?;
+        self.version += 1;
+        let change = Change {
+            kind: wire::Event::Deleted,
+            object: Arc::new(gone.at(self.version)),
+            previous: Some(Arc::clone(&gone)),
+        };
+        collection.note(change, history);
+        Some(gone)
+    }
+
     fn keep(&mut self, resource: Resource, version: u64, objects: &Objects) {
         if self.snapshots.iter().any(|(of, at, _)| (*of, *at) == (resource, version)) {
             return;
@@ -301,6 +308,23 @@ mod tests {
         assert_eq!(store.list(Resource::Pods).1.len(), 1);
         store.compact();
         assert!(store.list_at(Resource::Pods, version).is_err());
+    }
+
+    #[test]
+    fn another_uid_is_another_object() {
+        let store = Store::new(9);
+        let with_uid = |uid: &str| {
+            let value = json!({"metadata": {"name": "a", "namespace": "shop", "uid": uid}});
+            Object::new(Resource::Pods, &value, Arc::new(Shared::default())).unwrap()
+        };
+        let start = store.version();
+        for uid in ["1", "1", "2"] {
+            store.put(with_uid(uid));
+        }
+        let (changes, _) = store.changes(Resource::Pods, start, 9).unwrap();
+        let told: Vec<(&str, &str)> =
+            changes.iter().map(|change| (change.kind.name(), &*change.object.uid)).collect();
+        assert_eq!(told, [("ADDED", "1"), ("MODIFIED", "1"), ("DELETED", "1"), ("ADDED", "2")]);
     }
 
     #[test]

@@ -193,6 +193,20 @@ fn a_mirror_makes_full_objects_of_changes() {
     assert_eq!(get(Resource::Services, "cart").unwrap()["spec"]["clusterIP"], "10.96.0.1");
     let node = server.get(Resource::Nodes, "", "n1").unwrap().json();
     assert_eq!(node["metadata"]["labels"]["topology.kubernetes.io/zone"], "zone-a");
+    assert_eq!(node["status"]["addresses"][0]["type"], "Hostname", "no other address is known");
+    let exporter = pod("exporter-abcde", "DaemonSet", "exporter", &["192.0.2.1"]);
+    mirror.apply(&Change::Pod(model::Pod { host_network: true, ..exporter })).unwrap();
+    let node = server.get(Resource::Nodes, "", "n1").unwrap().json();
+    assert_eq!(node["status"]["addresses"][0]["address"], "192.0.2.1");
+    assert_eq!(get(Resource::Pods, "exporter-abcde").unwrap()["spec"]["hostNetwork"], true);
+    mirror.apply(&Change::PodGone { uid: "uid-exporter-abcde".into() }).unwrap();
+    let again =
+        model::Pod { uid: "uid-again".into(), ..pod("redis-0", "StatefulSet", "redis", &[]) };
+    mirror.apply(&Change::Pod(pod("redis-0", "StatefulSet", "redis", &[]))).unwrap();
+    mirror.apply(&Change::Pod(again)).unwrap();
+    mirror.apply(&Change::PodGone { uid: "uid-redis-0".into() }).unwrap();
+    assert_eq!(get(Resource::Pods, "redis-0").unwrap()["metadata"]["uid"], "uid-again");
+    mirror.apply(&Change::PodGone { uid: "uid-again".into() }).unwrap();
     mirror.apply(&Change::PodGone { uid: "uid-cart-7d9f-x2x4z".into() }).unwrap();
     mirror.apply(&Change::PodGone { uid: "uid-invoice-29000001-abcde".into() }).unwrap();
     assert!(server.objects(Resource::Pods).is_empty() && server.objects(Resource::Jobs).is_empty());

@@ -1,6 +1,6 @@
 use prost::Message;
 use serde_json::{Value, json};
-use sim::apiserver::{Resource, User};
+use sim::apiserver::{ApiServer, Options, Resource, User};
 
 use super::client::{Client, JSON, PROTOBUF};
 use super::wire::{self, open};
@@ -110,7 +110,8 @@ async fn lists_are_selected() {
 
 #[tokio::test]
 async fn a_paged_list_is_of_one_moment() {
-    let server = start();
+    // What was listed is kept even when the changes since are forgotten.
+    let server = ApiServer::start(Options { history: 1, ..Options::default() }).unwrap();
     for index in 0..10 {
         server.apply(&pod("a", &format!("p{index}"), "x")).unwrap();
     }
