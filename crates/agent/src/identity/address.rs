@@ -18,6 +18,8 @@ const ENDED: Duration = Duration::from_secs(60);
 const SEEN: Duration = Duration::from_secs(120);
 /// Former holders of one address that are remembered.
 const MAX_CLAIMS: usize = 4;
+/// How much the clocks of this node and of who told an interval may differ; also, pods' starts are told in whole seconds.
+const SKEW_NS: u64 = 1_000_000_000;
 
 /// Who claims an address, in order of precedence: a pod before a service before a node.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,6 +54,16 @@ struct Claim {
     touched: Moment,
     /// How often it is held.
     count: u32,
+    /// It was asked for, and the answer told the interval: it says nothing of other times.
+    answered: bool,
+}
+
+impl Claim {
+    fn tells_of(&self, Timestamp(time): Timestamp) -> bool {
+        !self.answered
+            || (self.since.0 <= time.saturating_add(SKEW_NS)
+                && self.until.is_none_or(|until| time <= until.0.saturating_add(SKEW_NS)))
+    }
 }
 
 /// What is known of an address.
@@ -60,6 +72,8 @@ pub enum Found {
     Held {
         identity: Arc<Identity>,
         local: bool,
+        /// By an answer.
+        answered: bool,
     },
     /// Nobody's at that time; it was this one's a moment before.
     Former(Arc<Identity>),
@@ -134,8 +148,7 @@ impl Addresses {
             self.evicted += 1;
             return false;
         }
-        let address = self.addresses.entry(ip).or_default();
-        let claims = &mut address.claims;
+        let claims = &mut self.addresses.entry(ip).or_default().claims;
         let seen = matches!(who, Who::Pod { seen: true, .. });
         if let Some(claim) =
             claims.iter_mut().find(|claim| claim.until.is_none() && same(&claim.who, who))
@@ -149,16 +162,10 @@ impl Addresses {
             claim.identity = identity.clone();
             claim.local = local;
             claim.touched = at;
+            claim.answered &= seen;
             return false;
         }
-        if claims.len() >= MAX_CLAIMS {
-            let victim = claims.iter().position(|claim| claim.until.is_some()).unwrap_or(0);
-            let claim = claims.remove(victim);
-            if matches!(claim.who, Who::Pod { .. }) {
-                leave(&mut self.neighbourhoods, ip);
-            }
-        }
-        claims.push(Claim {
+        let claim = Claim {
             who: who.clone(),
             identity: identity.clone(),
             local,
@@ -166,14 +173,103 @@ impl Addresses {
             until: None,
             touched: at,
             count: 1,
-        });
-        if matches!(who, Who::Pod { .. }) {
+            answered: false,
+        };
+        self.push(ip, claim);
+        true
+    }
+
+    fn push(&mut self, ip: IpAddr, claim: Claim) {
+        let address = self.addresses.entry(ip).or_default();
+        let claims = &mut address.claims;
+        if claims.len() >= MAX_CLAIMS {
+            let victim = claims.iter().position(|claim| claim.until.is_some()).unwrap_or(0);
+            let claim = claims.remove(victim);
+            if matches!(claim.who, Who::Pod { .. }) {
+                leave(&mut self.neighbourhoods, ip);
+            }
+        }
+        if matches!(claim.who, Who::Pod { .. }) {
             *self.neighbourhoods.entry(neighbourhood(ip)).or_default() += 1;
         }
-        if seen && !std::mem::replace(&mut address.queued, true) {
-            self.fading.push_back((at, ip));
+        let fades = matches!(claim.who, Who::Pod { seen: true, .. });
+        if fades && !std::mem::replace(&mut address.queued, true) {
+            self.fading.push_back((claim.touched, ip));
         }
-        true
+        claims.push(claim);
+    }
+
+    /// Takes in whose `ip` is since when. Who had it by an answer before had it until then.
+    pub fn answer(
+        &mut self,
+        ip: IpAddr,
+        who: Who,
+        identity: &Arc<Identity>,
+        since: Timestamp,
+        at: Moment,
+    ) {
+        if self.addresses.len() >= self.limit && !self.addresses.contains_key(&ip) {
+            self.evicted += 1;
+            return;
+        }
+        let address = self.addresses.entry(ip).or_default();
+        let mut held = false;
+        for claim in address.claims.iter_mut().filter(|claim| claim.until.is_none()) {
+            if same(&claim.who, &who) {
+                held = true;
+                if claim.answered {
+                    claim.identity = identity.clone();
+                    claim.since = since;
+                }
+            } else if claim.answered {
+                claim.until = Some(since);
+                claim.touched = at;
+                if !std::mem::replace(&mut address.queued, true) {
+                    self.fading.push_back((at, ip));
+                }
+            }
+        }
+        if !held {
+            let (identity, touched) = (identity.clone(), at);
+            let claim = Claim {
+                who,
+                identity,
+                local: false,
+                since,
+                until: None,
+                touched,
+                count: 1,
+                answered: true,
+            };
+            self.push(ip, claim);
+        }
+    }
+
+    /// From `until` on the answer for `ip` is that it is nobody's.
+    pub fn revoke(&mut self, ip: IpAddr, until: Timestamp, at: Moment) {
+        let Some(address) = self.addresses.get_mut(&ip) else { return };
+        for claim in address.claims.iter_mut().filter(|it| it.answered && it.until.is_none()) {
+            claim.until = Some(until);
+            claim.touched = at;
+            if !std::mem::replace(&mut address.queued, true) {
+                self.fading.push_back((at, ip));
+            }
+        }
+    }
+
+    /// Forgets all answers for `ip`.
+    pub fn forget(&mut self, ip: IpAddr) {
+        let Some(address) = self.addresses.get_mut(&ip) else { return };
+        address.claims.retain(|claim| {
+            if claim.answered && matches!(claim.who, Who::Pod { .. }) {
+                leave(&mut self.neighbourhoods, ip);
+            }
+            !claim.answered
+        });
+        // What stands in `fading` is removed from there.
+        if address.claims.is_empty() && !address.queued {
+            self.addresses.remove(&ip);
+        }
     }
 
     pub fn release(&mut self, ip: IpAddr, who: &Who, now: Timestamp, at: Moment) {
@@ -198,11 +294,15 @@ impl Addresses {
         match claim {
             Some(Claim { who: Who::Node(_), local: true, until: None, .. }) => return Found::Own,
             Some(Claim { who: Who::Node(_), .. }) if self.own.contains(&ip) => return Found::Own,
-            Some(Claim { until: Some(until), identity, .. }) if *until < time => {
+            Some(Claim { until: Some(until), identity, answered: false, .. }) if *until < time => {
                 return Found::Former(identity.clone());
             }
-            Some(Claim { identity, local, .. }) => {
-                return Found::Held { identity: identity.clone(), local: *local };
+            Some(Claim { identity, local, answered, .. }) => {
+                return Found::Held {
+                    identity: identity.clone(),
+                    local: *local,
+                    answered: *answered,
+                };
             }
             None => {}
         }
@@ -218,7 +318,7 @@ impl Addresses {
     fn holder(&self, ip: IpAddr, time: Timestamp) -> Option<&Claim> {
         let claims = &self.addresses.get(&ip)?.claims;
         if let [claim] = claims.as_slice() {
-            return Some(claim);
+            return Some(claim).filter(|claim| claim.tells_of(time));
         }
         // Who held it then; else who holds it now (the feed is later than the facts); else who held it last.
         // A pod that answers at a service's address has it for the service, and not as its own.
@@ -227,6 +327,7 @@ impl Addresses {
             .any(|claim| matches!(claim.who, Who::Service(_)) && claim.until.is_none());
         let claims = claims
             .iter()
+            .filter(|claim| claim.tells_of(time))
             .filter(|claim| !service || !matches!(claim.who, Who::Pod { seen: true, .. }));
         claims.min_by_key(|claim| {
             let held = claim.since <= time && claim.until.is_none_or(|until| time <= until);
@@ -301,7 +402,7 @@ fn neighbourhood(ip: IpAddr) -> IpAddr {
 }
 
 /// The IPv4 address inside one of NAT64's well-known prefix (RFC 6052).
-fn embedded(ip: IpAddr) -> Option<IpAddr> {
+pub(super) fn embedded(ip: IpAddr) -> Option<IpAddr> {
     let IpAddr::V6(ip) = ip else { return None };
     match ip.segments() {
         [0x64, 0xff9b, 0, 0, 0, 0, high, low] => {

@@ -1,5 +1,7 @@
 //! What the directory counts about itself.
 
+use super::interest::InterestCounters;
+
 /// Why a local end that should have a name has none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Cause {
@@ -47,6 +49,9 @@ pub struct Counters {
     pub given_up: u64,
     /// Records whose remote address looks like a pod's (same /24 or /64) and is nobody's.
     pub unresolved_remotes: u64,
+    /// Records delivered while the feed's source was out of reach: their names may be out of date.
+    pub stale_records: u64,
+    pub interest: InterestCounters,
     /// Walks over the cgroup hierarchy because an id was unknown.
     pub rescans: u64,
     /// Reads of `/proc/PID/cgroup`.

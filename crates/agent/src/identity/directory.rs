@@ -13,7 +13,7 @@ use super::names::Names;
 use super::netns::Holder;
 use super::pending::{Key, Parked, Pending};
 use super::remote::Remote;
-use super::{Cause, Config, Counters, Table};
+use super::{Cause, Config, Counters, Table, Wish};
 
 /// How often the tables are looked through for what is gone.
 const EXPIRE: Duration = Duration::from_secs(1);
@@ -32,6 +32,7 @@ pub struct Directory {
     given_up: u64,
     pushed_out: u64,
     unresolved_remotes: u64,
+    stale_records: u64,
 }
 
 /// The answer for one observation.
@@ -83,6 +84,7 @@ impl Directory {
             given_up: 0,
             pushed_out: 0,
             unresolved_remotes: 0,
+            stale_records: 0,
         })
     }
 
@@ -144,6 +146,12 @@ impl Directory {
         }
     }
 
+    /// The addresses to ask the feed for, and those not to ask for any longer, since the last call. Take them after
+    /// each batch of observations and each tick: until then they are kept.
+    pub fn take_wishes(&mut self) -> impl Iterator<Item = Wish> {
+        self.names.interest.take_wishes()
+    }
+
     /// Delivers everything that still waits.
     pub fn flush(&mut self, now: Timestamp, out: &mut impl FnMut(Record)) {
         self.names.advance(now);
@@ -168,6 +176,8 @@ impl Directory {
             patched: self.patched,
             given_up: self.given_up,
             unresolved_remotes: self.unresolved_remotes,
+            stale_records: self.stale_records,
+            interest: self.names.interest.counters(),
             rescans: self.names.rescans,
             process_reads: self.names.processes.reads(),
             namespace_reads: self.names.unseen.reads(),
@@ -181,7 +191,10 @@ impl Directory {
             self.pending.wake(&key);
         }
         if std::mem::take(&mut self.names.all_addresses) {
-            self.pending.wake_addresses();
+            self.pending.wake_all(|key| matches!(key, Key::Address(_)));
+        }
+        if std::mem::take(&mut self.names.no_more) {
+            self.pending.wake_all(|key| matches!(key, Key::Address(_) | Key::Pod(_)));
         }
     }
 
@@ -227,7 +240,8 @@ impl Directory {
                     self.names.sight(observation, &named.identity, named.addressed);
                 }
                 let deadline = since.after(self.patience);
-                if haste == Haste::No && patient && at < deadline {
+                let hopeful = patient && self.names.hopeful(&key);
+                if haste == Haste::No && hopeful && at < deadline {
                     return Outcome::Wait { key, deadline };
                 }
                 ownerless = cause == Some(Cause::NoOwner);
@@ -260,10 +274,11 @@ impl Directory {
             Remote::Known(identity) => ends.remote = identity,
             Remote::Missing { key, patience, known, near } => {
                 let deadline = since.after(patience);
-                if haste == Haste::No && at < deadline {
+                let hopeful = haste == Haste::No && self.names.hopeful(&key);
+                if hopeful && at < deadline {
                     return Outcome::Wait { key, deadline };
                 }
-                if haste == Haste::No {
+                if hopeful && patience > Duration::ZERO {
                     self.names.despair_of(key);
                 }
                 ends.vain = true;
@@ -289,6 +304,7 @@ impl Directory {
     fn deliver(&mut self, observation: Observation, ends: Ends, out: &mut impl FnMut(Record)) {
         self.records += 1;
         self.unresolved_remotes += u64::from(ends.unresolved);
+        self.stale_records += u64::from(self.names.stale);
         if let Some(cause) = ends.cause {
             self.unattributed[cause as usize] += 1;
         }

@@ -9,6 +9,7 @@
 //! directory.change(change, now);                 // each model::Change of the metadata feed
 //! directory.identify(observation, now, &mut out) // each Observation: calls out(Record) now, or later ...
 //! directory.tick(now, &mut out);                 // ... from here; several times a second (100 ms is good)
+//! directory.take_wishes();                       // to the feed, after any of these: addresses to ask for
 //! directory.flush(now, &mut out);                // at the end: nothing stays behind
 //! ```
 //!
@@ -44,6 +45,7 @@ mod directory;
 mod feed;
 mod hierarchy;
 mod host;
+mod interest;
 mod local;
 mod names;
 mod netns;
@@ -59,6 +61,7 @@ mod unseen;
 
 pub use counters::{Cause, Counters, Table};
 pub use directory::Directory;
+pub use interest::{InterestCounters, Wish};
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -73,11 +76,24 @@ pub enum Mode {
     Standalone,
 }
 
+/// What the metadata feed tells, in [`Mode::Kubernetes`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Feed {
+    /// Pods and services unasked; nothing else can be asked for.
+    Whole,
+    /// This node's pods and the services unasked, and whose an address is to those who want it: see
+    /// [`Directory::take_wishes`].
+    OnDemand,
+    /// Nothing: no record waits for it.
+    None,
+}
+
 #[derive(Clone, Debug)]
 pub struct Config {
     /// The name of this node; pods with this [`model::Pod::node`] are local.
     pub node: Arc<str>,
     pub mode: Mode,
+    pub feed: Feed,
     /// Pods whose cgroup lies outside of this part of the hierarchy are left out; `/`: none are.
     pub scope: String,
     /// Root of the cgroup2 hierarchy; `None`: the mount in `/proc/self/mountinfo`.
@@ -88,6 +104,8 @@ pub struct Config {
     pub patience: Duration,
     /// How long a record waits for its other end's own observation, where only that can name it.
     pub peer_patience: Duration,
+    /// After so long without a record an address is no longer asked for.
+    pub interest_idle: Duration,
     pub limits: Limits,
 }
 
@@ -96,11 +114,13 @@ impl Config {
         Self {
             node,
             mode,
+            feed: Feed::Whole,
             scope: "/".into(),
             cgroup_root: None,
             proc_root: "/proc".into(),
             patience: Duration::from_secs(2),
             peer_patience: Duration::from_millis(250),
+            interest_idle: Duration::from_secs(600),
             limits: Limits::default(),
         }
     }
@@ -115,6 +135,8 @@ pub struct Limits {
     pub pods: usize,
     pub services: usize,
     pub addresses: usize,
+    /// Addresses asked for at once.
+    pub interest: usize,
     pub peers: usize,
     pub namespaces: usize,
     pub processes: usize,
@@ -128,6 +150,7 @@ impl Default for Limits {
             pods: 32_768,
             services: 16_384,
             addresses: 65_536,
+            interest: 16_384,
             peers: 32_768,
             namespaces: 8_192,
             processes: 4_096,

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use hashbrown::{HashMap, HashSet};
 use model::{
-    Connection, ConnectionEvent, Flow, Identity, Observation, Service, Subject, Timestamp,
+    Connection, ConnectionEvent, Flow, Identity, Node, Observation, Service, Subject, Timestamp,
 };
 use tracing::{debug, info, warn};
 
@@ -17,6 +17,7 @@ use super::cgroups::{Cgroups, Owner};
 use super::clock::{Clock, Moment};
 use super::counters::Table;
 use super::host::Host;
+use super::interest::Interest;
 use super::netns::{Holder, Namespaces};
 use super::peers::{Peers, Tuple};
 use super::pending::Key;
@@ -24,7 +25,7 @@ use super::pods::Pods;
 use super::process::Processes;
 use super::scope::Scope;
 use super::unseen::Unseen;
-use super::{Config, Mode, hierarchy, path, standalone};
+use super::{Config, Feed, Mode, hierarchy, path, standalone};
 
 /// Pause between two walks over the hierarchy; it doubles while they find nothing.
 const RESCAN_PAUSE: Duration = Duration::from_secs(1);
@@ -49,8 +50,17 @@ pub struct Names {
     pub(super) unseen: Unseen,
     pub(super) processes: Processes,
     pub(super) process_names: standalone::Processes,
-    pub(super) services: HashMap<Arc<str>, Service>,
+    /// Each with the account that told of it last.
+    pub(super) services: HashMap<Arc<str>, (Service, u32)>,
     pub(super) services_evicted: u64,
+    /// As services.
+    pub(super) nodes: HashMap<Arc<str>, (Node, u32)>,
+    pub(super) interest: Interest,
+    /// Accounts of all that exists that the feed has begun, and whether the last is not complete yet.
+    pub(super) account: u32,
+    pub(super) counting: bool,
+    /// The feed's source is out of reach.
+    pub(super) stale: bool,
     host: Host,
     /// Network namespaces by the names that somebody gave them, and when to read them again.
     named: HashMap<u32, Arc<Identity>>,
@@ -80,6 +90,8 @@ pub struct Names {
     pub news: Vec<Key>,
     /// So much became known that all addresses should be looked at again.
     pub all_addresses: bool,
+    /// Nothing more is to be expected of the feed for now.
+    pub no_more: bool,
 }
 
 impl Names {
@@ -107,6 +119,11 @@ impl Names {
             process_names: standalone::Processes::default(),
             services: HashMap::new(),
             services_evicted: 0,
+            nodes: HashMap::new(),
+            interest: Interest::new(limits.interest, config.interest_idle),
+            account: 0,
+            counting: false,
+            stale: false,
             hybrid: hierarchy::has_v1(&mountinfo),
             this_host: standalone::host(&config.node),
             world: standalone::external("world"),
@@ -115,7 +132,7 @@ impl Names {
             unknown_cgroups: HashMap::new(),
             unknown_namespaces: HashMap::new(),
             unknown_addresses: HashMap::new(),
-            synced: config.mode == Mode::Standalone,
+            synced: config.mode == Mode::Standalone || config.feed == Feed::None,
             rescan_at: Moment::default(),
             rescan_pause: RESCAN_PAUSE,
             rescans: 0,
@@ -125,6 +142,7 @@ impl Names {
             at: Moment::default(),
             news: Vec::new(),
             all_addresses: false,
+            no_more: false,
             named: HashMap::new(),
             named_at: Moment::default(),
             host,
@@ -381,6 +399,9 @@ impl Names {
         self.peers.expire(at);
         self.namespaces.expire(at);
         self.processes.expire(at);
+        for ip in self.interest.expire(at) {
+            self.addresses.forget(ip);
+        }
         self.unknown_addresses.retain(|_, until| *until > at);
         self.unknown_namespaces.retain(|_, since| at.since(*since) < MAX_RESCAN_PAUSE * 10);
         self.unknown_cgroups.retain(|_, since| at.since(*since) < MAX_RESCAN_PAUSE * 10);
@@ -408,6 +429,7 @@ impl Names {
             self.pods.table(),
             services,
             self.addresses.table(),
+            self.interest.table(),
             self.peers.table(),
             self.namespaces.table(),
             self.unseen.table(),

@@ -80,10 +80,9 @@ impl Pending {
         }
     }
 
-    /// Makes ready all that wait for any address.
-    pub fn wake_addresses(&mut self) {
-        let keys: Vec<Key> =
-            self.keys.keys().filter(|key| matches!(key, Key::Address(_))).cloned().collect();
+    /// Makes ready all that wait for what `of` chooses.
+    pub fn wake_all(&mut self, of: impl Fn(&Key) -> bool) {
+        let keys: Vec<Key> = self.keys.keys().filter(|key| of(key)).cloned().collect();
         for key in keys {
             self.wake(&key);
         }

@@ -25,6 +25,8 @@ pub struct Entry {
     /// By container id: the listed, then the unlisted.
     containers: Vec<(Arc<str>, Arc<Identity>)>,
     gone: Option<Moment>,
+    /// The account that told of it last.
+    account: u32,
 }
 
 #[derive(Debug)]
@@ -57,7 +59,7 @@ impl Pods {
     }
 
     /// The pod as it was before, and whether it was taken in.
-    pub fn insert(&mut self, pod: Pod) -> (Option<Pod>, bool) {
+    pub fn insert(&mut self, pod: Pod, account: u32) -> (Option<Pod>, bool) {
         self.version += 1;
         let local = pod.node == self.node;
         let before = self.remove(&pod.uid.clone());
@@ -73,8 +75,10 @@ impl Pods {
             .map(|container| (container.id.clone(), identity_of(&identity, &container.name)))
             .collect();
         self.locals += usize::from(local);
-        self.entries
-            .insert(pod.uid.clone(), Entry { pod, local, identity, containers, gone: None });
+        self.entries.insert(
+            pod.uid.clone(),
+            Entry { pod, local, identity, containers, gone: None, account },
+        );
         (before, true)
     }
 
@@ -100,6 +104,13 @@ impl Pods {
         entry.gone = Some(at);
         self.gone.push_back((at, entry.pod.uid.clone()));
         Some(entry)
+    }
+
+    /// The pods of which `account` did not tell.
+    pub fn missing(&self, account: u32) -> Vec<Arc<str>> {
+        let entries = self.entries.iter();
+        let missing = entries.filter(|(_, entry)| entry.gone.is_none() && entry.account != account);
+        missing.map(|(uid, _)| uid.clone()).collect()
     }
 
     pub fn is_gone(&self, uid: &str) -> bool {
@@ -194,7 +205,7 @@ mod tests {
     #[test]
     fn unlisted_containers_are_bounded_and_never_displace_the_listed() {
         let mut pods = Pods::new("here".into(), 8);
-        pods.insert(pod("a", "here"));
+        pods.insert(pod("a", "here"), 0);
         for number in 0..100 {
             let id: Arc<str> = format!("unlisted-{number}").into();
             assert_eq!(pods.identity("a", Some(&id)).unwrap().container, Some(id));
@@ -215,16 +226,16 @@ mod tests {
             ("d", "here", true),
             ("e", "here", true),
         ] {
-            assert_eq!(pods.insert(pod(uid, node)).1, taken, "{uid}");
+            assert_eq!(pods.insert(pod(uid, node), 0).1, taken, "{uid}");
         }
         let start = Moment::default();
         pods.end("a", start);
         assert!(pods.get("a").is_some(), "for late records");
-        assert!(pods.insert(pod("c", "far")).1);
+        assert!(pods.insert(pod("c", "far"), 0).1);
         assert!(pods.get("a").is_none());
         pods.end("d", start);
         // Back again under the same uid: it is not gone.
-        pods.insert(pod("d", "here"));
+        pods.insert(pod("d", "here"), 0);
         pods.end("e", start);
         pods.expire(start.after(LINGER));
         assert!(pods.get("d").is_some() && pods.get("e").is_none());

@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use model::{Connection, ConnectionEvent, Identity, Observation, Subject};
 
-use super::Mode;
-use super::address::Found;
+use super::address::{Found, embedded};
 use super::local::Local;
 use super::names::{Names, began, remember};
 use super::peers::Tuple;
 use super::pending::Key;
+use super::{Feed, Mode};
 
 /// How long after an address proved to be nobody's the next record waits for it.
 const VAIN: Duration = Duration::from_secs(60);
@@ -48,8 +48,13 @@ impl Names {
         }
         match self.addresses.lookup(ip, observation.time) {
             Found::Own => self.peer(observation, Some(self.this_host.clone()), true),
+            Found::Held { identity, answered: true, .. } => {
+                self.interest.touch(&embedded(ip).unwrap_or(ip), self.at);
+                Remote::Known(Some(identity))
+            }
             Found::Held { identity, .. } => self.held(identity),
             Found::Former(identity) => self.absent(ip, Some(identity), true),
+            Found::Near if self.asks() => self.ask(ip, true),
             Found::Near => self.absent(ip, Some(self.world.clone()), true),
             Found::Stranger => self.stranger(ip),
         }
@@ -143,10 +148,39 @@ impl Names {
         Remote::Missing { key: Key::Address(ip), patience, known, near }
     }
 
+    fn asks(&self) -> bool {
+        self.config.feed == Feed::OnDemand && self.config.mode == Mode::Kubernetes
+    }
+
+    /// The feed will say whose it is. That is waited for until it does, or until it does not in time.
+    fn ask(&mut self, ip: IpAddr, near: bool) -> Remote {
+        let ip = embedded(ip).unwrap_or(ip);
+        let (awaited, gone) = self.interest.want(ip, self.at);
+        if let Some(gone) = gone {
+            self.addresses.forget(gone);
+        }
+        let known = Some(self.world.clone());
+        let patience = if awaited { self.config.patience } else { Duration::ZERO };
+        Remote::Missing { key: Key::Address(ip), patience, known, near }
+    }
+
+    /// Whether anybody may still tell of `key`.
+    pub fn hopeful(&self, key: &Key) -> bool {
+        let silent = self.stale || self.config.feed == Feed::None;
+        !silent
+            || self.config.mode == Mode::Standalone
+            || !matches!(key, Key::Pod(_) | Key::Address(_))
+    }
+
     /// Called when the wait for an address was in vain. The others that wait for it go too: what comes next will not
     /// wait, and must not overtake them.
     pub fn despair_of(&mut self, key: Key) {
         if let Key::Address(ip) = key {
+            if self.asks() {
+                self.interest.despair_of(&ip);
+                self.news.push(key);
+                return;
+            }
             let until = self.at.after(VAIN);
             remember(&mut self.unknown_addresses, ip, until);
             self.news.push(key);
@@ -159,6 +193,7 @@ impl Names {
             ip if ip.is_multicast() => self.multicast.clone(),
             // Of some neighbour on some link: the address alone does not tell which.
             IpAddr::V6(ip) if ip.is_unicast_link_local() => return Remote::Known(None),
+            _ if self.asks() => return self.ask(ip, false),
             ip if !self.synced && self.at.since(Default::default()) < START => {
                 return self.absent(ip, Some(self.world.clone()), false);
             }

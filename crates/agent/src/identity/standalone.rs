@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use hashbrown::HashMap;
 use model::text::printable;
-use model::{Comm, Identity, Service, Workload};
+use model::{Comm, Identity, Node, Service, Workload};
 
 use super::cgroups::Owner;
 use super::path;
@@ -62,6 +62,11 @@ fn short(id: &str) -> &str {
 
 pub fn host(name: &str) -> Arc<Identity> {
     workload("Host", name)
+}
+
+pub fn node(node: &Node) -> Arc<Identity> {
+    let host = host(&node.name);
+    Arc::new(Identity { zone: node.zone.clone(), ..Identity::clone(&host) })
 }
 
 /// Outside of everything that is known: `world`, or `multicast`, `broadcast`.

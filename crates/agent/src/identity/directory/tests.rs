@@ -1,4 +1,5 @@
 mod bench;
+mod interest;
 mod kernel;
 mod namespaces;
 mod properties;

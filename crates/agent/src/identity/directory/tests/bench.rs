@@ -14,7 +14,7 @@ use model::{
 };
 use tempfile::TempDir;
 
-use super::super::super::{Config, Counters, Mode};
+use super::super::super::{Config, Counters, Feed, Mode, Wish};
 use super::Directory;
 
 pub const C: &str = "3f4bb2c0e9d1a7568f0c1d2e3b4a59687786950413223140afbecd0918273645";
@@ -107,6 +107,24 @@ impl Bench {
         let mut bench = Self::start(set, cgroups);
         bench.change(Change::Synced);
         bench
+    }
+
+    /// A directory that asks for addresses.
+    pub fn asking(set: impl FnOnce(&mut Config)) -> Self {
+        let with = |config: &mut Config| {
+            config.feed = Feed::OnDemand;
+            set(config);
+        };
+        Self::with(with, &[])
+    }
+
+    /// What is newly asked for, and with a `-` what no longer is.
+    pub fn wishes(&mut self) -> Vec<String> {
+        let show = |wish| match wish {
+            Wish::Want(ip) => ip.to_string(),
+            Wish::Drop(ip) => format!("-{ip}"),
+        };
+        self.directory.take_wishes().map(show).collect()
     }
 
     pub fn unsynced() -> Self {
