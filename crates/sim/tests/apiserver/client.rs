@@ -106,13 +106,21 @@ impl Client {
     }
 
     pub async fn watch(&self, path: &str, accept: &str) -> Watch {
-        let response = self.try_send(path, accept, None).await.unwrap();
-        Watch {
+        self.try_watch(path, accept).await.unwrap()
+    }
+
+    pub async fn try_watch(
+        &self,
+        path: &str,
+        accept: &str,
+    ) -> Result<Watch, Box<dyn std::error::Error>> {
+        let response = self.try_send(path, accept, None).await?;
+        Ok(Watch {
             code: response.status().as_u16(),
             body: response.into_body(),
             bytes: BytesMut::new(),
             is_protobuf: accept.starts_with(PROTOBUF),
-        }
+        })
     }
 }
 

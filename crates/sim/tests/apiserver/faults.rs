@@ -142,9 +142,20 @@ async fn flapping_ends() {
     let mut watch = client.watch("/api/v1/pods?watch=1", JSON).await;
     server.fault(Fault::Flap { times: 3, every: Duration::from_millis(20) });
     assert!(soon(watch.try_next()).await.is_none_or(|next| next.is_err()));
-    tokio::time::sleep(Duration::from_millis(150)).await;
-    up(&client).await;
-    let mut watch = client.watch("/api/v1/pods?watch=1", JSON).await;
+    let mut watch = soon(async {
+        loop {
+            up(&client).await;
+            // It may go down again before the request.
+            let Ok(mut watch) = client.try_watch("/api/v1/pods?watch=1", JSON).await else {
+                continue;
+            };
+            let quiet = Duration::from_millis(200);
+            if tokio::time::timeout(quiet, watch.try_next()).await.is_err() {
+                return watch;
+            }
+        }
+    })
+    .await;
     server.apply(&pod("a", "one", "x")).unwrap();
     assert_eq!(soon(watch.brief()).await.0, "ADDED");
 }
