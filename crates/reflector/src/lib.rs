@@ -6,6 +6,7 @@ mod answer;
 mod body;
 mod client;
 mod counters;
+mod decoder;
 #[cfg(test)]
 mod encode;
 mod error;
@@ -29,6 +30,7 @@ pub use access::Access;
 pub use allowed::Allowed;
 pub use client::Client;
 pub use counters::{Cause, Counters};
+pub use decoder::Decoder;
 pub use error::Error;
 pub use event::Event;
 pub use limits::Limits;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use hashbrown::DefaultHashBuilder;
 
 use crate::counters::{Cause, Counters};
-use crate::{Allowed, Limits, Protocol, Str};
+use crate::{Allowed, Limits, Options, Protocol, Resource, Str};
 
 /// Slots for texts that many objects have in common.
 const SHARED: usize = 2048;
@@ -34,6 +34,16 @@ impl Trim {
         let empty = Str::default();
         let shared = vec![empty.clone(); SHARED].into();
         Self { limits, labels, annotations, counters, shared, hasher: <_>::default(), empty }
+    }
+
+    /// What `options` say for this resource.
+    pub fn of(options: &Options, resource: Resource) -> Self {
+        let annotations = match resource {
+            Resource::Pods => options.annotations.clone(),
+            _ => Allowed::default(),
+        };
+        let counters = options.counters.clone();
+        Self::new(options.limits, options.labels.clone(), annotations, counters)
     }
 
     pub fn count(&self, cause: Cause) {

@@ -21,7 +21,7 @@ use crate::protobuf::Change;
 use crate::request::{Ask, watch_seconds};
 use crate::trim::Trim;
 use crate::wire::Malformed;
-use crate::{Allowed, Client, Error, Event, Options, Resource, json, protobuf};
+use crate::{Client, Error, Event, Options, Resource, json, protobuf};
 
 /// A watch that ended by itself after so long is followed by the next one at once.
 const LASTED: Duration = Duration::from_secs(1);
@@ -78,12 +78,7 @@ impl From<Error> for End {
 
 impl Watch {
     fn new(client: Client, resource: Resource, options: Options, out: Sender<Event>) -> Self {
-        let annotations = match resource {
-            Resource::Pods => options.annotations.clone(),
-            _ => Allowed::default(),
-        };
-        let counters = options.counters.clone();
-        let trim = Trim::new(options.limits, options.labels.clone(), annotations, counters);
+        let trim = Trim::of(&options, resource);
         let format = if options.protobuf { Format::Protobuf } else { Format::Json };
         let streamed = options.streamed;
         Self { client, resource, options, out, trim, format, streamed, version: None }

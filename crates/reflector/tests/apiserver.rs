@@ -1,5 +1,8 @@
 //! The view of a receiver equals what the simulated API server has, whatever happens in between.
 
+// A test fails where something is wrong.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout)]
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;

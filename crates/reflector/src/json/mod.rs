@@ -21,16 +21,40 @@ pub fn object(
     text: &[u8],
     trim: &mut Trim,
 ) -> Result<(Object, String), Malformed> {
-    let mut meta = metadata_of(text, trim)?.checked(trim)?;
+    match resource {
+        Resource::Pods => {
+            let raw: raw::Pod<'_> = parse(text)?;
+            let (meta, version) = checked(raw.metadata.as_ref(), trim)?;
+            Ok((Object::Pod(pod(meta, &raw, trim)), version))
+        }
+        Resource::Nodes => {
+            let raw: raw::Node<'_> = parse(text)?;
+            let (meta, version) = checked(raw.metadata.as_ref(), trim)?;
+            Ok((Object::Node(node(meta, &raw, trim)), version))
+        }
+        Resource::Services => {
+            let raw: raw::Service<'_> = parse(text)?;
+            let (meta, version) = checked(raw.metadata.as_ref(), trim)?;
+            Ok((Object::Service(service(meta, &raw, trim)), version))
+        }
+        Resource::EndpointSlices => {
+            let raw: raw::EndpointSlice<'_> = parse(text)?;
+            let (meta, version) = checked(raw.metadata.as_ref(), trim)?;
+            Ok((Object::EndpointSlice(slice(meta, &raw, trim)), version))
+        }
+        Resource::Namespaces | Resource::ReplicaSets | Resource::Jobs => {
+            let raw: raw::Named<'_> = parse(text)?;
+            let (meta, version) = checked(raw.metadata.as_ref(), trim)?;
+            Ok((meta.whole(resource), version))
+        }
+    }
+}
+
+/// The metadata of an object that has a name, and its resource version.
+fn checked(raw: Option<&raw::Meta<'_>>, trim: &mut Trim) -> Result<(Meta, String), Malformed> {
+    let mut meta = trimmed(raw, trim).checked(trim)?;
     let version = std::mem::take(&mut meta.version);
-    let object = match resource {
-        Resource::Pods => Object::Pod(pod(meta, &parse(text)?, trim)),
-        Resource::Nodes => Object::Node(node(meta, &parse(text)?, trim)),
-        Resource::Services => Object::Service(service(meta, &parse(text)?, trim)),
-        Resource::EndpointSlices => Object::EndpointSlice(slice(meta, &parse(text)?, trim)),
-        Resource::Namespaces | Resource::ReplicaSets | Resource::Jobs => meta.whole(resource),
-    };
-    Ok((object, version))
+    Ok((meta, version))
 }
 
 fn parse<'a, T: serde::Deserialize<'a>>(text: &'a [u8]) -> Result<T, Malformed> {
@@ -40,8 +64,12 @@ fn parse<'a, T: serde::Deserialize<'a>>(text: &'a [u8]) -> Result<T, Malformed> 
 /// [`protobuf::metadata_of`] in JSON.
 pub fn metadata_of(text: &[u8], trim: &mut Trim) -> Result<Meta, Malformed> {
     let named: raw::Named<'_> = parse(text)?;
-    let raw = named.metadata.unwrap_or_default();
+    Ok(trimmed(named.metadata.as_ref(), trim))
+}
+
+fn trimmed(raw: Option<&raw::Meta<'_>>, trim: &mut Trim) -> Meta {
     let mut meta = Meta::default();
+    let Some(raw) = raw else { return meta };
     meta.name = trim.own(raw.name.bytes()).unwrap_or_default();
     meta.namespace = trim.shared_or_empty(raw.namespace.bytes());
     meta.uid = trim.own(raw.uid.bytes()).unwrap_or_default();
@@ -62,7 +90,7 @@ pub fn metadata_of(text: &[u8], trim: &mut Trim) -> Result<Meta, Malformed> {
             api_group: trim.shared_or_empty(api_group(owner.api_version.bytes())),
         });
     }
-    Ok(meta)
+    meta
 }
 
 /// [`protobuf::list_meta`] in JSON.

@@ -54,6 +54,8 @@ pub struct Named<'a> {
 #[serde(default)]
 pub struct Pod<'a> {
     #[serde(borrow)]
+    pub metadata: Option<Meta<'a>>,
+    #[serde(borrow)]
     pub spec: Option<PodSpec<'a>>,
     #[serde(borrow)]
     pub status: Option<PodStatus<'a>>,
@@ -138,6 +140,8 @@ pub struct ContainerStatus<'a> {
 #[serde(default)]
 pub struct Node<'a> {
     #[serde(borrow)]
+    pub metadata: Option<Meta<'a>>,
+    #[serde(borrow)]
     pub spec: Option<NodeSpec<'a>>,
     #[serde(borrow)]
     pub status: Option<NodeStatus<'a>>,
@@ -169,6 +173,8 @@ pub struct NodeAddress<'a> {
 #[derive(Default, Deserialize)]
 #[serde(default)]
 pub struct Service<'a> {
+    #[serde(borrow)]
+    pub metadata: Option<Meta<'a>>,
     #[serde(borrow)]
     pub spec: Option<ServiceSpec<'a>>,
     #[serde(borrow)]
@@ -207,6 +213,8 @@ pub struct LoadBalancer<'a> {
 #[derive(Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub struct EndpointSlice<'a> {
+    #[serde(borrow)]
+    pub metadata: Option<Meta<'a>>,
     #[serde(borrow)]
     pub address_type: Text<'a>,
     #[serde(borrow)]
