@@ -17,7 +17,8 @@ use super::server::ApiServer;
 #[derive(Debug)]
 pub struct Mirror {
     server: ApiServer,
-    pods: BTreeMap<Arc<str>, Pod>,
+    /// With the time at which each was first told of.
+    pods: BTreeMap<Arc<str>, (Pod, String)>,
     services: BTreeMap<(Arc<str>, Arc<str>), Service>,
     /// Namespaces, nodes and owners that are put already.
     known: BTreeSet<(Resource, String)>,
@@ -35,7 +36,7 @@ impl Mirror {
         match change {
             Change::Pod(pod) => self.pod(pod),
             Change::PodGone { uid } => {
-                if let Some(pod) = self.pods.remove(uid) {
+                if let Some((pod, _)) = self.pods.remove(uid) {
                     let now = self.server.get(Resource::Pods, &pod.namespace, &pod.name);
                     // Another pod may have its name by now.
                     if now.is_some_and(|now| now.uid == *uid) {
@@ -68,6 +69,10 @@ impl Mirror {
         self.namespace(&pod.namespace)?;
         self.node(pod)?;
         let owner = self.owner(pod)?;
+        let since = match self.pods.get(&pod.uid) {
+            Some((_, since)) => since.clone(),
+            None => now(),
+        };
         let has_address = !pod.ips.is_empty();
         let truth = if has_address { "True" } else { "False" };
         let ips: Vec<Value> = pod.ips.iter().map(|ip| json!({ "ip": ip })).collect();
@@ -79,24 +84,25 @@ impl Mirror {
             .map(|c| {
                 json!({
                     "name": c.name, "image": image(pod), "imageID": image(pod), "ready": true, "restartCount": 0,
-                    "containerID": format!("containerd://{}", c.id), "state": { "running": {} },
+                    "containerID": format!("containerd://{}", c.id), "state": { "running": { "startedAt": since } },
                 })
             })
             .collect();
         self.server.apply(&json!({
             "kind": "Pod",
             "metadata": {
-                "name": pod.name, "namespace": pod.namespace, "uid": pod.uid, "labels": pod.labels,
+                "name": pod.name, "namespace": pod.namespace, "uid": pod.uid, "labels": pod.labels, "creationTimestamp": since,
                 "ownerReferences": owner.map(|owner| json!([owner])),
             },
             "spec": { "nodeName": pod.node, "hostNetwork": pod.host_network.then_some(true), "containers": containers },
             "status": {
+                "startTime": since,
                 "phase": if pod.containers.is_empty() { "Pending" } else { "Running" },
                 "conditions": [{ "type": "Ready", "status": truth }, { "type": "PodScheduled", "status": "True" }],
                 "podIP": pod.ips.first(), "podIPs": ips, "containerStatuses": statuses,
             },
         }))?;
-        self.pods.insert(Arc::clone(&pod.uid), pod.clone());
+        self.pods.insert(Arc::clone(&pod.uid), (pod.clone(), since));
         self.slices_of(pod)
     }
 
@@ -108,7 +114,7 @@ impl Mirror {
             "kind": "Service",
             "metadata": {
                 "name": service.name, "namespace": service.namespace,
-                "uid": uid(&format!("service {}/{}", service.namespace, service.name)),
+                "uid": uid(&format!("service {}/{}", service.namespace, service.name)), "creationTimestamp": now(),
             },
             "spec": {
                 "type": "ClusterIP", "clusterIP": first,
@@ -143,6 +149,7 @@ impl Mirror {
             let endpoints: Vec<Value> = self
                 .pods
                 .values()
+                .map(|(pod, _)| pod)
                 .filter(behind)
                 .filter_map(|pod| {
                     let ip = pod.ips.iter().find(|ip| ip.is_ipv4() == is_v4)?;
@@ -174,7 +181,7 @@ impl Mirror {
         if self.known.insert((Resource::Namespaces, name.to_owned())) {
             self.server.apply(&json!({
                 "kind": "Namespace",
-                "metadata": { "name": name, "uid": uid(&format!("namespace {name}")) },
+                "metadata": { "name": name, "uid": uid(&format!("namespace {name}")), "creationTimestamp": now() },
                 "status": { "phase": "Active" },
             }))?;
         }
@@ -199,7 +206,7 @@ impl Mirror {
         self.server.apply(&json!({
             "kind": "Node",
             "metadata": {
-                "name": pod.node, "uid": uid(&format!("node {}", pod.node)),
+                "name": pod.node, "uid": uid(&format!("node {}", pod.node)), "creationTimestamp": now(),
                 "labels": { "kubernetes.io/hostname": pod.node, "topology.kubernetes.io/zone": pod.zone.as_deref().unwrap_or("unknown") },
             },
             "spec": {},
@@ -232,11 +239,18 @@ impl Mirror {
                 "kind": resource.kind(),
                 "metadata": {
                     "name": stem, "namespace": pod.namespace, "uid": owner["uid"], "ownerReferences": [above],
+                    "creationTimestamp": now(),
                 },
             }))?;
         }
         Ok(Some(owner))
     }
+}
+
+/// To the second, as the API writes it.
+fn now() -> String {
+    let second = jiff::Timestamp::now().as_second();
+    jiff::Timestamp::from_second(second).unwrap_or_default().to_string()
 }
 
 /// Name without the tail that is each pod's own: that of its ReplicaSet or Job.

@@ -182,6 +182,7 @@ fn a_mirror_makes_full_objects_of_changes() {
     let cart = get(Resource::Pods, "cart-7d9f-x2x4z").unwrap();
     assert_eq!(cart["metadata"]["ownerReferences"][0]["name"], "cart-7d9f");
     assert_eq!(cart["status"]["containerStatuses"][0]["containerID"], "containerd://c0ffee");
+    assert_eq!(cart["status"]["startTime"], cart["metadata"]["creationTimestamp"]);
     let set = get(Resource::ReplicaSets, "cart-7d9f").unwrap();
     assert_eq!(set["metadata"]["uid"], cart["metadata"]["ownerReferences"][0]["uid"]);
     assert_eq!(set["metadata"]["ownerReferences"][0]["kind"], "Deployment");

@@ -12,6 +12,9 @@ pub const ROOM: usize = 250;
 /// Numbers that the addresses have room for.
 pub const MAX_NODES: u32 = 16_384;
 
+/// Nodes in one network of theirs.
+const NETWORK: u32 = 250;
+
 #[derive(Debug)]
 pub struct Place {
     pub index: u32,
@@ -42,9 +45,10 @@ impl Place {
 
     /// Of both families.
     pub fn ips(&self) -> [IpAddr; 2] {
-        let [.., high, low] = self.index.to_be_bytes();
-        let v6 = Ipv6Addr::new(0xfd00, 0x172, 0, 0, 0, 0, u16::from_be_bytes([high, low]), 10);
-        [Ipv4Addr::new(172, 16, high, low).into(), v6.into()]
+        let bytes = |number: u32| u8::try_from(number).unwrap_or(u8::MAX);
+        let (network, host) = (bytes(self.index / NETWORK), bytes(self.index % NETWORK) + 2);
+        let v6 = Ipv6Addr::new(0xfd00, 0x172, 0, 0, 0, 0, network.into(), host.into());
+        [Ipv4Addr::new(172, 16, network, host).into(), v6.into()]
     }
 
     /// Of the pod with the host number.
