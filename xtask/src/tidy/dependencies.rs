@@ -4,9 +4,10 @@ use super::Finding;
 use super::tree::Tree;
 
 /// What each crate may use of this workspace. Tests may use more: `sim` serves them.
-const MAY_USE: [(&str, &[&str]); 6] = [
+const MAY_USE: [(&str, &[&str]); 7] = [
     ("model", &[]),
     ("probes", &["model"]),
+    ("reflector", &[]),
     ("sim", &["model"]),
     ("agent", &["model", "probes"]),
     ("amphipod", &["model", "probes", "agent", "sim"]),

@@ -33,7 +33,7 @@ const RULES: [Rule; 10] = [
     ("a file has one noun, and at most 600 lines", sources::length),
     ("unsafe code and C stand in crates/probes only", sources::unsafety),
     ("a BPF object is Dual BSD/GPL, and C says its licence", sources::licences),
-    ("Kubernetes types stand in agent/kube, hub/kube and sim only", sources::kubernetes),
+    ("Kubernetes types stand in reflector and sim only", sources::kubernetes),
     ("no module is called manager, util, common or helper", names::nouns),
     ("what is left to do is an issue, not a comment", texts::notes),
     ("a workflow calls what everybody calls: ./x or .ci/run", texts::workflows),

@@ -57,19 +57,16 @@ pub fn licences(tree: &Tree) -> Vec<Finding> {
 }
 
 pub fn kubernetes(tree: &Tree) -> Vec<Finding> {
-    let rooms = ["crates/agent/src/kube/", "crates/hub/src/kube/", "crates/sim/"];
-    let crates = ["crates/agent/", "crates/hub/", "crates/sim/"];
+    let rooms = ["crates/reflector/", "crates/sim/"];
     let mut findings = Vec::new();
     for file in &tree.files {
-        let (words, allowed): (&[&str], &[&str]) = match file.path.rsplit('/').next() {
+        let words: &[&str] = match file.path.rsplit('/').next() {
             // The workspace's own names the versions for all.
-            Some("Cargo.toml") if file.path != "Cargo.toml" => {
-                (&["kube", "kube-", "k8s-openapi"], &crates)
-            }
-            _ if file.has_extension(&["rs"]) => (&["kube::", "kube_", "k8s_openapi::"], &rooms),
+            Some("Cargo.toml") if file.path != "Cargo.toml" => &["kube", "kube-", "k8s-openapi"],
+            _ if file.has_extension(&["rs"]) => &["kube::", "kube_", "k8s_openapi::"],
             _ => continue,
         };
-        if allowed.iter().any(|room| file.path.starts_with(room)) {
+        if rooms.iter().any(|room| file.path.starts_with(room)) {
             continue;
         }
         for (number, line) in file.lines() {
@@ -157,7 +154,7 @@ mod tests {
         let code = "use kube::Api;\nuse k8s_openapi::api;\nlet kube_pod = 3;\nkube_runtime::watcher(a);\n// kube::x\n";
         Tree::check(
             kubernetes,
-            &[("crates/agent/src/kube/pods.rs", code), ("crates/model/src/a.rs", code)],
+            &[("crates/reflector/src/pods.rs", code), ("crates/model/src/a.rs", code)],
             &["crates/model/src/a.rs:1", "crates/model/src/a.rs:2", "crates/model/src/a.rs:4"],
         );
         let manifest =
