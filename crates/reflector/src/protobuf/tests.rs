@@ -94,6 +94,7 @@ fn a_whole_pod() {
         .bytes(10, "node-1")
         .number(11, 1)
         .message(20, container("init"))
+        .message(20, container("waiting"))
         .message(34, message().message(1, container("debug")).bytes(2, "main"));
     let status = |name: &str, id: &str| {
         message().bytes(1, name).number(4, 1).bytes(6, "resolved").bytes(8, id)
@@ -105,9 +106,10 @@ fn a_whole_pod() {
         .message(7, message().number(1, 1_700_000_007).number(2, 0))
         .message(8, status("main", "containerd://abc"))
         .message(10, status("init", "cri-o://def"))
+        .message(10, status("waiting", ""))
         .message(12, message().bytes(1, "10.1.2.3"))
         .message(12, message().bytes(1, "fd00::7"))
-        .message(13, status("debug", ""));
+        .message(13, status("debug", "docker://123"));
     let pod = message().message(1, full_meta("cart-5d8c-x")).message(2, spec).message(3, status);
     let container = |name: &str, id: Option<&str>| Container {
         id: id.map(Into::into),
@@ -125,7 +127,8 @@ fn a_whole_pod() {
         containers: vec![
             container("main", Some("abc")),
             container("init", Some("def")),
-            container("debug", None),
+            container("waiting", None),
+            container("debug", Some("123")),
         ],
         owner: owner(),
         labels: vec![pair("app", "cart"), pair("team.example/name", "payments")],
