@@ -14,8 +14,10 @@ use tokio::net::{TcpListener, UnixListener};
 use tokio::runtime::Runtime;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
+use crate::config::Source;
 use crate::export::{LocalSocket, Sources, local_router, router, serve, watch_losses};
 use crate::identity::{self, Directory};
+use crate::kube::{self, Link, Wanted};
 use crate::pipeline::{Shared, Worker};
 use crate::supervise::{Backoff, Policy, Supervisor};
 use crate::{Config, Error};
@@ -60,9 +62,12 @@ impl App {
     /// Checks privileges and kernel, takes the node's lock, and starts probes, pipeline and servers. Returns once the
     /// probes are attached and the sockets listen. Starts threads of its own; no async runtime is needed around it.
     ///
-    /// `changes` feeds the names of pods and services (standalone: drop the sender); the end of the feed is not the
-    /// end of the agent.
-    pub fn start(config: Config, changes: Receiver<Change>) -> Result<Self, Error> {
+    /// `changes` feeds the names of pods and services; the end of the feed is not the end of the agent. Without, they
+    /// come from where `config.metadata` says.
+    pub fn start(
+        config: Config,
+        changes: impl Into<Option<Receiver<Change>>>,
+    ) -> Result<Self, Error> {
         probes::check()?;
         let settings = config.probes.clone();
         Self::start_with(config, changes, move |batches| {
@@ -73,7 +78,7 @@ impl App {
     /// [`App::start`] with another origin of batches than this kernel.
     pub fn start_with(
         config: Config,
-        changes: Receiver<Change>,
+        changes: impl Into<Option<Receiver<Change>>>,
         start: impl FnOnce(SyncSender<Batch>) -> Result<Box<dyn Feed>, Error>,
     ) -> Result<Self, Error> {
         let mut socket = LocalSocket::lock(&config.socket)?;
@@ -100,17 +105,25 @@ impl App {
         log_verdicts(&feed.report());
         let feed: SharedFeed = Arc::new(Mutex::new(Some(feed)));
         // After the probes: a cgroup made meanwhile is in their events or in this walk.
-        let names = identity::Config {
-            scope: config.cgroup.clone(),
-            ..identity::Config::new(config.node.clone(), config.mode)
+        let changes = changes.into();
+        let source = match config.mode {
+            identity::Mode::Kubernetes if changes.is_none() => config.metadata.source,
+            _ => Source::None,
         };
+        let names = names(&config, source, changes.is_some());
         let directory = Directory::new(names)
             .map_err(|source| Error::Start { name: "the directory of cgroups", source })?;
-        let worker = Worker::new(directory, shared.clone());
+        let (link, wanted) = (Arc::new(Link::new(source)), Arc::new(Wanted::default()));
+        let worker = Worker::new(directory, shared.clone(), wanted.clone());
         let asked = feed.clone();
         let report = move || lock(&asked).as_deref().map(Feed::report).unwrap_or_default();
-        let sources = Arc::new(Sources::new(config.clone(), shared.clone(), Box::new(report)));
+        let sources =
+            Arc::new(Sources::new(config.clone(), shared.clone(), link.clone(), Box::new(report)));
 
+        let changes = changes.unwrap_or_else(|| {
+            let metadata = crate::config::Metadata { source, ..config.metadata.clone() };
+            kube::start(&mut supervisor, &config.node, &metadata, &link, &wanted)
+        });
         supervise_pipeline(&mut supervisor, worker, batches, changes)?;
         supervise_feed(&mut supervisor, feed)?;
         supervise_servers(&mut supervisor, &sources, local, open);
@@ -155,6 +168,28 @@ impl App {
         drop((stop, runtime));
         tracing::info!(node = %config.node, "agent stopped");
         ended
+    }
+}
+
+/// What the directory waits for, and what it asks for.
+fn names(config: &Config, source: Source, given: bool) -> identity::Config {
+    let names = identity::Config::new(config.node.clone(), config.mode);
+    let feed = match source {
+        Source::Hub => identity::Feed::OnDemand,
+        Source::Kube | Source::Kubelet => identity::Feed::Whole,
+        Source::None if given => identity::Feed::Whole,
+        Source::None => identity::Feed::None,
+    };
+    identity::Config {
+        scope: config.cgroup.clone(),
+        feed,
+        patience: config.metadata.patience,
+        interest_idle: config.metadata.address_expiry,
+        limits: identity::Limits {
+            interest: config.metadata.max_addresses,
+            ..identity::Limits::default()
+        },
+        ..names
     }
 }
 

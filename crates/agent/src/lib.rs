@@ -8,6 +8,7 @@ pub mod config;
 mod error;
 pub mod export;
 pub mod identity;
+pub mod kube;
 pub mod pipeline;
 pub mod supervise;
 

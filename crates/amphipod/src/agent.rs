@@ -1,12 +1,10 @@
 //! `amphipod agent`.
 
 use std::path::{Path, PathBuf};
-use std::sync::mpsc;
 
-use ::agent::config::{Error, Mode};
+use ::agent::config::{Error, Mode, Source};
 use ::agent::{App, Config};
 use anyhow::{Context, anyhow};
-use model::Change;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
@@ -33,20 +31,15 @@ pub struct Args {
 
 pub fn run(args: Args) -> anyhow::Result<()> {
     let config = configure(args)?;
-    let (feed, changes) = mpsc::sync_channel(1);
-    if config.mode == Mode::Kubernetes {
+    if config.mode == Mode::Kubernetes && config.metadata.source == Source::None {
         tracing::warn!(
-            "no source of pod names in this version: pods are named by the uid in their cgroup's path; \
+            "no source of pod names (metadata.source): pods are named by the uid in their cgroup's path; \
              on a host without Kubernetes use --standalone"
         );
     }
-    // The feed is complete as it is; the agent must not wait for it.
-    feed.send(Change::Synced).context("metadata feed")?;
-    drop(feed);
-
     let cancel = CancellationToken::new();
     stop_on_signal(cancel.clone())?;
-    App::start(config, changes)?.run_until(cancel)?;
+    App::start(config, None)?.run_until(cancel)?;
     Ok(())
 }
 

@@ -76,6 +76,9 @@ pub struct Status {
     pub programs: Vec<ProgramStatus>,
     pub maps: Vec<MapStatus>,
     pub losses: Vec<Loss>,
+    /// Entries that a table of names had no room for, by table: no record is lost, but some may go without a name.
+    pub evictions: Vec<Count>,
+    pub metadata: MetadataStatus,
     /// Records that name no workload at their local end, by cause.
     pub unattributed: Vec<Count>,
     pub queues: Vec<QueueStatus>,
@@ -83,6 +86,42 @@ pub struct Status {
     pub series: Vec<SeriesStatus>,
     pub records: RecordsStatus,
     pub cost: Cost,
+}
+
+/// Where names come from, and how that fares.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct MetadataStatus {
+    /// `hub`, `kube`, `kubelet` or `none`.
+    pub source: String,
+    /// `connecting`, `syncing`, `fresh` or `stale`.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub state: String,
+    /// The hub or server that is connected.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub peer: String,
+    /// The last change that was received, and the life of the hub's log in which it has this number.
+    pub epoch: u64,
+    pub sequence: u64,
+    /// Since names were last known to be complete; 0 while they are.
+    pub stale_seconds: f64,
+    /// Why the source is out of reach.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub error: String,
+    pub reconnects: u64,
+    pub bytes_received: u64,
+    /// Complete accounts received, the first included.
+    pub resyncs: u64,
+    /// Items that could not be understood, or had no room.
+    pub malformed: u64,
+    /// Addresses asked for now.
+    pub interest: u64,
+    /// Addresses that had to be asked for so far, and the answers: somebody's or nobody's.
+    pub misses: u64,
+    pub known: u64,
+    pub unknown: u64,
+    /// Records that left while names may have been out of date.
+    pub stale_records: u64,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::raw::Raw;
 use super::value::{duration, show, show_size, size};
-use super::{Config, Error, Metrics, Mode, Pipeline, Records};
+use super::{Config, Error, Metrics, Mode, Pipeline, Records, metadata};
 
 const MS: Duration = Duration::from_millis(1);
 const SECOND: Duration = Duration::from_secs(1);
@@ -15,7 +15,7 @@ const HOUR: Duration = Duration::from_secs(3600);
 impl Raw {
     pub(super) fn check(self, node: Option<&str>) -> Result<Config, Error> {
         let interval = 100 * MS..=HOUR;
-        let Raw { agent, tcp, flow, drop, cgroup, metrics, records, pipeline } = self;
+        let Raw { agent, tcp, flow, drop, cgroup, metadata, metrics, records, pipeline } = self;
         let mut probes =
             probes::Settings { run_time: agent.run_time, ..probes::Settings::default() };
         probes.tcp.enabled = tcp.enabled;
@@ -37,6 +37,7 @@ impl Raw {
             socket: socket(&agent.socket)?,
             drain: span("agent.drain", &agent.drain, 100 * MS..=60 * SECOND)?,
             probes,
+            metadata: metadata::check(metadata)?,
             metrics: Metrics {
                 max_series: count("metrics.max_series", metrics.max_series, 1..=1 << 20)? as usize,
                 expiry: span("metrics.expiry", &metrics.expiry, SECOND..=24 * HOUR)?,
@@ -60,11 +61,11 @@ impl Raw {
     }
 }
 
-fn wrong(key: &str, value: impl ToString, expected: impl Into<String>) -> Error {
+pub(super) fn wrong(key: &str, value: impl ToString, expected: impl Into<String>) -> Error {
     Error::Value { key: key.into(), value: value.to_string(), expected: expected.into() }
 }
 
-fn quoted(value: &str) -> String {
+pub(super) fn quoted(value: &str) -> String {
     format!("{value:?}")
 }
 
@@ -131,7 +132,7 @@ fn socket(text: &str) -> Result<PathBuf, Error> {
     }
 }
 
-fn count(key: &str, value: u64, range: RangeInclusive<u64>) -> Result<u64, Error> {
+pub(super) fn count(key: &str, value: u64, range: RangeInclusive<u64>) -> Result<u64, Error> {
     match range.contains(&value) {
         true => Ok(value),
         false => Err(wrong(
@@ -147,7 +148,11 @@ fn entries(key: &str, value: u64) -> Result<u32, Error> {
     count(key, value, 16..=1 << 24).map(|value| value as u32)
 }
 
-fn span(key: &str, text: &str, range: RangeInclusive<Duration>) -> Result<Duration, Error> {
+pub(super) fn span(
+    key: &str,
+    text: &str,
+    range: RangeInclusive<Duration>,
+) -> Result<Duration, Error> {
     duration(text).filter(|span| range.contains(span)).ok_or_else(|| {
         let expected = format!(
             "a duration from {} to {}, such as \"5s\" or \"250ms\"",

@@ -1,6 +1,7 @@
 //! The agent's configuration: one TOML file, every key optional, read as [`raw::Raw`] and validated into [`Config`].
 
 mod check;
+mod metadata;
 mod raw;
 mod value;
 
@@ -10,6 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use crate::identity::Mode;
+pub use metadata::{Hub, Metadata, Source};
 
 /// Valid values only. The command line's flags replace single fields.
 #[derive(Clone, Debug)]
@@ -26,6 +28,7 @@ pub struct Config {
     /// How long a stop may take before what still runs is abandoned.
     pub drain: Duration,
     pub probes: probes::Settings,
+    pub metadata: Metadata,
     pub metrics: Metrics,
     pub records: Records,
     pub pipeline: Pipeline,

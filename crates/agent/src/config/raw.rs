@@ -50,6 +50,8 @@ sections! {
     drop: Drop,
     /// Containers that come and go.
     cgroup: Cgroup,
+    /// Who names pods, services and other nodes' addresses.
+    metadata: Metadata,
     /// Prometheus.
     metrics: Metrics,
     /// Live records, for `amphipod observe` and `top`.
@@ -103,6 +105,39 @@ section!(Drop {
 section!(Cgroup {
     /// Whether the probe runs. Without it new containers are found by walking the hierarchy.
     enabled: bool = true,
+});
+section!(Metadata {
+    /// "hub": pods of this node, services, and the addresses that its pods talk to, from a hub; "kube": this node's pods
+    /// and all services, from the API server; "kubelet": this node's pods, from its kubelet; "none": pods go by the uid in
+    /// their cgroup's path.
+    source: String = "none",
+    /// Hubs, tried in turn: https://HOST:PORT; http:// only to this host, unless insecure is set.
+    hubs: Vec<String> = vec!["https://amphipod-hub.amphipod.svc:7173".to_owned()],
+    /// PEM file with the authorities that may vouch for the hub (for source = "kubelet": for the kubelet). All these
+    /// files are read again when they change.
+    ca: String = "",
+    /// PEM file with this agent's certificate, and the chain below it; empty: none is shown.
+    certificate: String = "",
+    /// PEM file with the certificate's key.
+    key: String = "",
+    /// File with a token to show, such as a projected service account's; empty: none.
+    token: String = "",
+    /// Allow http:// to other hosts: names and tokens then travel in the clear.
+    insecure: bool = false,
+    /// How long a record waits for the name of one of its ends.
+    patience: String = "2s",
+    /// Addresses that can be asked for at once.
+    max_addresses: u64 = 16_384_u32,
+    /// After so long without a record an address is no longer asked for.
+    address_expiry: String = "10m",
+    /// For source = "kube": the kubeconfig; empty: KUBECONFIG, ~/.kube/config or the pod's service account.
+    kubeconfig: String = "",
+    /// Its context; empty: the current one.
+    context: String = "",
+    /// For source = "kubelet": its URL.
+    kubelet: String = "https://127.0.0.1:10250",
+    /// How often the kubelet is asked.
+    kubelet_interval: String = "10s",
 });
 section!(Metrics {
     /// Label sets that one metric can have; what comes beyond is counted under the workload __overflow__.
@@ -191,6 +226,7 @@ fn expected(default: &Value) -> String {
     match default {
         Value::Table(_) => "a section with keys of its own".into(),
         Value::Boolean(_) => "true or false".into(),
+        Value::Array(_) => format!("a list, such as {default}"),
         Value::Integer(_) => format!("a whole number, such as {default}"),
         default => format!("text in quotes, such as {default}"),
     }

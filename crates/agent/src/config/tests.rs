@@ -107,7 +107,9 @@ fn the_reference_is_a_valid_file_that_changes_nothing() {
         text.contains("# How often counters are read and flows reported.\ninterval = \"5s\"\n"),
         "{text}"
     );
-    for section in ["agent", "tcp", "flow", "drop", "cgroup", "metrics", "records", "pipeline"] {
+    for section in
+        ["agent", "tcp", "flow", "drop", "cgroup", "metadata", "metrics", "records", "pipeline"]
+    {
         assert!(text.contains(&format!("\n[{section}]\n")), "{text}");
     }
     let reference = Config::parse(&text, Some("n")).unwrap();
@@ -140,6 +142,56 @@ fn what_is_given_counts() {
         (config.probes.flow.interval, config.probes.flow.max_peers),
         (Duration::from_millis(250), 32)
     );
+}
+
+#[test]
+fn metadata_from_a_hub() {
+    let with = |keys: &str| format!("[metadata]\nsource = \"hub\"\n{keys}");
+    let text = with(
+        "hubs = [\"https://10.0.0.1\", \"http://localhost:80\", \"https://[fd00::1]:9\"]\nca = \"/ca.pem\"\n\
+         certificate = \"/a.pem\"\nkey = \"/a.key\"",
+    );
+    let metadata = Config::parse(&text, Some("n")).unwrap().metadata;
+    let hubs: Vec<String> = metadata.hubs.iter().map(ToString::to_string).collect();
+    assert_eq!(hubs, ["https://10.0.0.1:443", "http://localhost:80", "https://[fd00::1]:9"]);
+    check(
+        "[metadata]\nsource = \"api\"",
+        "metadata.source = \"api\": expected \"hub\", \"kube\", \"kubelet\" or \"none\"",
+    );
+    check(
+        &with(""),
+        "metadata.ca = \"\": expected the PEM file of the authority that vouches for the hub",
+    );
+    check(
+        &with("hubs = [\"http://hub:1\"]"),
+        "metadata.hubs = \"http://hub:1\": expected https://, or metadata.insecure = true to let names and tokens travel \
+         in the clear",
+    );
+    assert!(Config::parse(&with("hubs = [\"http://hub:1\"]\ninsecure = true"), None).is_ok());
+    for wrong in
+        ["hub", "ftp://hub", "https://", "https://hub:0", "https://hub:99999", "https://a b"]
+    {
+        check(
+            &with(&format!("hubs = [{wrong:?}]")),
+            &format!(
+                "metadata.hubs = {wrong:?}: expected a URL such as \"https://amphipod-hub:7173\""
+            ),
+        );
+    }
+    check(&with("hubs = [1]"), "invalid type: integer `1`, expected a string");
+    check(
+        "[metadata]\nhubs = \"https://hub\"",
+        "metadata.hubs = \"https://hub\": expected a list, such as [\"https://amphipod-hub.amphipod.svc:7173\"]",
+    );
+    check(
+        "[metadata]\nkey = \"/k\"",
+        "metadata.certificate = \"\": expected the key's certificate",
+    );
+    check(
+        "[metadata]\nca = \"ca.pem\"",
+        "metadata.ca = \"ca.pem\": expected an absolute path, or nothing",
+    );
+    check("[metadata]\nhub = []", "unknown key `metadata.hub`; did you mean `metadata.hubs`?");
 }
 
 #[test]

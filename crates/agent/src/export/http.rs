@@ -19,6 +19,7 @@ use super::exposition::Format;
 use super::problem::Problem;
 use super::{exposition, metrics, status, stream};
 use crate::Config;
+use crate::kube::Link;
 use crate::pipeline::Shared;
 
 /// Scrapes at once: each holds a copy of all series.
@@ -31,6 +32,8 @@ const SCRAPE: Duration = Duration::from_secs(30);
 pub struct Sources {
     pub config: Config,
     pub shared: Arc<Shared>,
+    /// Where names come from.
+    pub link: Arc<Link>,
     /// Asks the probes; may take some milliseconds.
     pub report: Box<dyn Fn() -> probes::Report + Send + Sync>,
     pub meter: Meter,
@@ -41,11 +44,13 @@ impl Sources {
     pub fn new(
         config: Config,
         shared: Arc<Shared>,
+        link: Arc<Link>,
         report: Box<dyn Fn() -> probes::Report + Send + Sync>,
     ) -> Self {
         Self {
             config,
             shared,
+            link,
             report,
             meter: Meter::new(),
             scrapes: Arc::new(Semaphore::new(SCRAPES)),

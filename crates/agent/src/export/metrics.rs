@@ -13,8 +13,8 @@ use prometheus_client::metrics::MetricType;
 use super::exposition::{self, Format};
 use super::http::Sources;
 use super::status;
-use crate::identity;
 use crate::pipeline::{Metric, Series, Snapshot, Traffic};
+use crate::{identity, kube};
 
 type Labels<'a> = Vec<(&'static str, Cow<'a, str>)>;
 
@@ -51,6 +51,7 @@ impl Collector for View {
         self.connections(&mut out)?;
         self.flows(&mut out)?;
         self.probes(&mut out)?;
+        self.metadata(&mut out)?;
         self.pipeline(&mut out)?;
         self.process(&mut out)
     }
@@ -188,6 +189,73 @@ impl View {
             "amphipod_map_memory_bytes",
             "Memory that the kernel charges for the BPF map.",
             maps.iter().map(|it| (map(&it.probe, &it.map), it.memory_bytes)),
+        )
+    }
+
+    fn metadata(&self, out: &mut Families<'_>) -> fmt::Result {
+        let Status { metadata, evictions, .. } = &self.status;
+        let source = || labels([("source", &metadata.source)]);
+        let states = kube::State::ALL.into_iter().filter(|_| !metadata.state.is_empty());
+        out.gauge(
+            "amphipod_metadata_state",
+            "1: the source of names is in this state: connecting, syncing, fresh (what is known is what it knows) or stale \
+             (out of reach: names may be out of date).",
+            states.map(|state| {
+                let now = state.name() == metadata.state;
+                (with(source(), "state", state.name()), u64::from(now))
+            }),
+        )?;
+        out.gauge(
+            "amphipod_metadata_stale_seconds",
+            "Time since names were last known to be complete; 0 while they are.",
+            [(source(), metadata.stale_seconds)],
+        )?;
+        out.gauge(
+            "amphipod_metadata_interest",
+            "Addresses that the hub is asked for: those that records met and metadata.address_expiry did not pass since.",
+            [(vec![], metadata.interest)],
+        )?;
+        out.counter(
+            "amphipod_metadata_misses_total",
+            "Addresses that had to be asked for.",
+            [(vec![], metadata.misses)],
+        )?;
+        out.counter(
+            "amphipod_metadata_answers_total",
+            "Answers for addresses: known (somebody's) or unknown (nobody's).",
+            [("known", metadata.known), ("unknown", metadata.unknown)]
+                .map(|(answer, count)| (labels([("answer", answer)]), count)),
+        )?;
+        out.counter(
+            "amphipod_metadata_reconnects_total",
+            "Connections to the source of names after the first.",
+            [(vec![], metadata.reconnects)],
+        )?;
+        out.counter(
+            "amphipod_metadata_received_bytes_total",
+            "Bytes that the source of names sent, as they travelled.",
+            [(vec![], metadata.bytes_received)],
+        )?;
+        out.counter(
+            "amphipod_metadata_resyncs_total",
+            "Complete accounts received instead of a difference, the first included.",
+            [(vec![], metadata.resyncs)],
+        )?;
+        out.counter(
+            "amphipod_metadata_malformed_total",
+            "Items from the source of names that were left out: not understood, not asked for, or without room.",
+            [(vec![], metadata.malformed)],
+        )?;
+        out.counter(
+            "amphipod_metadata_stale_records_total",
+            "Records that left while names may have been out of date.",
+            [(vec![], metadata.stale_records)],
+        )?;
+        out.counter(
+            "amphipod_evictions_total",
+            "Entries that a table of names had no room for, or that had to make room. No record is lost by it, but records \
+             may go without a name.",
+            evictions.iter().map(|it| (labels([("table", &it.name)]), it.count)),
         )
     }
 

@@ -2,10 +2,12 @@
 
 use std::sync::atomic::Ordering;
 
-use model::status::{Count, Loss, QueueStatus, RecordsStatus, SeriesStatus, Status};
+use model::status::{
+    Count, Loss, MetadataStatus, QueueStatus, RecordsStatus, SeriesStatus, Status,
+};
 
 use super::http::Sources;
-use crate::config::Mode;
+use crate::config::{Mode, Source};
 use crate::identity;
 
 /// Reads everything anew; takes some milliseconds.
@@ -33,7 +35,9 @@ pub(super) fn collect(sources: &Sources) -> Status {
         uptime_seconds: meter.uptime().as_secs_f64(),
         ready: waiting_for.is_none(),
         waiting_for: waiting_for.unwrap_or_default().into(),
-        losses: add_losses(sources, &identity, report.losses),
+        losses: add_losses(sources, report.losses),
+        evictions: evictions(&identity),
+        metadata: metadata(sources, &identity),
         programs: report.programs,
         maps: report.maps,
         unattributed: unattributed(&identity),
@@ -52,28 +56,17 @@ pub(super) fn collect(sources: &Sources) -> Status {
 
 /// Everything that was lost so far.
 pub(super) fn losses(sources: &Sources) -> Vec<Loss> {
-    let identity = sources.shared.identity().clone();
-    add_losses(sources, &identity, (sources.report)().losses)
+    add_losses(sources, (sources.report)().losses)
 }
 
 /// The probes' losses and those of the stages that follow.
-fn add_losses(
-    sources: &Sources,
-    identity: &identity::Counters,
-    mut losses: Vec<Loss>,
-) -> Vec<Loss> {
+fn add_losses(sources: &Sources, mut losses: Vec<Loss>) -> Vec<Loss> {
     let loss = |probe: &str, stage: &str, cause: &str, count| Loss {
         probe: probe.into(),
         stage: stage.into(),
         cause: cause.into(),
         count,
     };
-    losses.extend(
-        identity
-            .tables
-            .iter()
-            .map(|table| loss("identity", table.name, "table_full", table.evicted)),
-    );
     losses.push(loss(
         "pipeline",
         "active_connections",
@@ -82,6 +75,36 @@ fn add_losses(
     ));
     losses.push(loss("records", "stream", "slow_reader", sources.shared.records.lost()));
     losses
+}
+
+/// An entry that makes room for another one takes no record with it.
+fn evictions(identity: &identity::Counters) -> Vec<Count> {
+    let count = |table: &identity::Table| Count { name: table.name.into(), count: table.evicted };
+    identity.tables.iter().map(count).collect()
+}
+
+fn metadata(sources: &Sources, identity: &identity::Counters) -> MetadataStatus {
+    let (source, facts) = (sources.link.source(), sources.link.facts());
+    let identity::InterestCounters { wanted, misses, known, unknown, .. } = identity.interest;
+    let state = if source == Source::None { "" } else { facts.state.name() };
+    MetadataStatus {
+        source: source.name().into(),
+        state: state.into(),
+        peer: facts.peer,
+        epoch: facts.epoch,
+        sequence: facts.sequence,
+        stale_seconds: facts.stale_seconds,
+        error: facts.error,
+        reconnects: facts.reconnects,
+        bytes_received: facts.bytes_received,
+        resyncs: facts.resyncs,
+        malformed: facts.malformed + identity.interest.unasked,
+        interest: wanted,
+        misses,
+        known,
+        unknown,
+        stale_records: identity.stale_records,
+    }
 }
 
 fn unattributed(identity: &identity::Counters) -> Vec<Count> {

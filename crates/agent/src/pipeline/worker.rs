@@ -13,6 +13,7 @@ use super::Aggregate;
 use crate::Config;
 use crate::export::Records;
 use crate::identity::{self, Directory, Mode};
+use crate::kube::Wanted;
 
 /// How often records that wait for a name are looked at, at least.
 const TICK: Duration = Duration::from_millis(100);
@@ -63,13 +64,15 @@ impl Shared {
 pub struct Worker {
     directory: Directory,
     shared: Arc<Shared>,
+    wanted: Arc<Wanted>,
     /// Records on their way to [`Records`].
     chunk: Vec<Record>,
 }
 
 impl Worker {
-    pub fn new(directory: Directory, shared: Arc<Shared>) -> Self {
-        Self { directory, shared, chunk: Vec::with_capacity(CHUNK) }
+    /// `wanted` is told which addresses to ask for.
+    pub fn new(directory: Directory, shared: Arc<Shared>, wanted: Arc<Wanted>) -> Self {
+        Self { directory, shared, wanted, chunk: Vec::with_capacity(CHUNK) }
     }
 
     /// Works until every sender of `batches` is gone, then delivers what is left and ends all readers.
@@ -83,7 +86,10 @@ impl Worker {
             let next = waiting.pop_front();
             self.shared.waiting.store(waiting.len(), Ordering::Relaxed);
             match next {
-                Some(batch) => self.take(batch),
+                Some(batch) => {
+                    self.take(batch);
+                    self.wanted.apply(self.directory.take_wishes());
+                }
                 None if !more => break,
                 None => {}
             }
@@ -146,6 +152,7 @@ impl Worker {
         let Self { directory, chunk, .. } = self;
         directory.tick(Timestamp::now(), &mut |record| chunk.push(record));
         self.publish();
+        self.wanted.apply(self.directory.take_wishes());
         *self.shared.identity() = self.directory.counters();
     }
 

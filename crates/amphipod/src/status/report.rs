@@ -11,6 +11,7 @@ const FULL: f64 = 0.9;
 pub fn text(status: &Status, colour: bool) -> String {
     let mut paint = Paint::new(colour);
     head(status, &mut paint);
+    metadata(status, &mut paint);
     programs(&status.programs, &mut paint);
     maps(&status.maps, &mut paint);
     queues(status, &mut paint);
@@ -124,6 +125,36 @@ fn queues(status: &Status, paint: &mut Paint) {
     table(["METRIC", "SERIES", "OVERFLOWED"], rows, paint);
 }
 
+/// Where names come from.
+fn metadata(status: &Status, paint: &mut Paint) {
+    let it = &status.metadata;
+    if it.state.is_empty() {
+        return;
+    }
+    paint.plain("names    ");
+    let fresh = it.state == "fresh";
+    paint.put(
+        if fresh { Tone::Good } else { Tone::Odd },
+        &format!("{} from {}", it.state, it.source),
+    );
+    if !it.peer.is_empty() {
+        paint.plain(&format!(" {}", it.peer));
+    }
+    if it.sequence > 0 {
+        paint.plain(&format!(", change {} of epoch {}", it.sequence, it.epoch));
+    }
+    if it.interest > 0 {
+        paint.plain(&format!(", {} addresses asked for", count(it.interest)));
+    }
+    if !fresh {
+        paint.put(Tone::Odd, &format!(", since {:.0}s", it.stale_seconds));
+    }
+    if !it.error.is_empty() {
+        paint.put(Tone::Odd, &format!(": {}", it.error));
+    }
+    paint.line_feed();
+}
+
 /// What a number that leaves the agent may lack.
 fn missing(status: &Status, paint: &mut Paint) {
     let lost = status.losses.iter().filter(|loss| loss.count > 0).map(|loss| {
@@ -136,6 +167,11 @@ fn missing(status: &Status, paint: &mut Paint) {
     });
     let nothing = lost.clone().next().is_none();
     table(["PROBE", "STAGE", "CAUSE", "LOST"], lost, paint);
+    let evicted =
+        status.evictions.iter().filter(|table| table.count > 0).map(|table| {
+            vec![(Tone::Plain, table.name.clone()), (Tone::Plain, count(table.count))]
+        });
+    table(["NAMES FULL", "EVICTED"], evicted, paint);
     let unattributed =
         status.unattributed.iter().filter(|cause| cause.count > 0).map(|cause| {
             vec![(Tone::Plain, cause.name.clone()), (Tone::Odd, cause.count.to_string())]
@@ -190,7 +226,7 @@ fn table<const N: usize>(
 
 #[cfg(test)]
 mod tests {
-    use model::status::{Cost, Count, Loss, RecordsStatus};
+    use model::status::{Cost, Count, Loss, MetadataStatus, RecordsStatus};
 
     use super::*;
 
@@ -286,6 +322,19 @@ nothing lost, every record attributed
             ready: false,
             waiting_for: "pods".to_owned(),
             losses: vec![lossless, loss],
+            evictions: vec![
+                Count { name: "peers".to_owned(), count: 12 },
+                Count { name: "pods".to_owned(), count: 0 },
+            ],
+            metadata: MetadataStatus {
+                source: "hub".to_owned(),
+                state: "stale".to_owned(),
+                epoch: 3,
+                sequence: 7,
+                stale_seconds: 61.2,
+                error: "connection refused".to_owned(),
+                ..MetadataStatus::default()
+            },
             unattributed: vec![Count { name: "no_cgroup".to_owned(), count: 3 }],
             records: RecordsStatus { out_of_scope: 17, ..status().records },
             ..status()
@@ -295,7 +344,9 @@ nothing lost, every record attributed
             "not ready: waiting for pods\n",
             ", 1 reader, 17 left out (agent.cgroup)\n",
             "PROBE  STAGE   CAUSE      LOST\ntcp    kernel  ring_full  1234567\n\n",
+            "NAMES FULL  EVICTED\npeers       12\n",
             "UNATTRIBUTED BECAUSE OF  RECORDS\nno_cgroup                3\n",
+            "\nnames    stale from hub, change 7 of epoch 3, since 61s: connection refused\n",
             "\nincomplete: see what was lost above\n",
         ] {
             assert!(shown.contains(part), "{part:?} in\n{shown}");

@@ -9,6 +9,8 @@ use model::{
 
 use super::*;
 use crate::Config;
+use crate::config::Source;
+use crate::kube::Link;
 use crate::pipeline::Shared;
 
 fn end(workload: &str, service: Option<&str>) -> Endpoint {
@@ -62,7 +64,7 @@ fn sources() -> Sources {
             count: 3,
         }],
     };
-    Sources::new(config, shared, Box::new(report))
+    Sources::new(config, shared, Arc::new(Link::new(Source::Hub)), Box::new(report))
 }
 
 fn text(format: Format, sources: &Sources) -> String {
@@ -152,7 +154,8 @@ fn both_forms_have_the_same_samples() {
     let sources = filled();
     let samples = |text: &str| -> Vec<String> {
         let stable = |line: &&str| {
-            !line.starts_with('#') && !line.contains("process_") && !line.contains("uptime")
+            !["process_", "uptime", "stale_seconds"].iter().any(|it| line.contains(it))
+                && !line.starts_with('#')
         };
         text.lines().filter(stable).map(str::to_owned).collect()
     };

@@ -1,0 +1,216 @@
+//! Without a hub: this node's pods and all services, from the API server itself.
+
+use std::sync::Arc;
+
+use hashbrown::HashMap;
+use model::{Change, Workload};
+use reflector::{Access, Allowed, Client, Event, Object, ObjectKey, Options, Resource};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use super::State;
+use super::feed::{Closed, Feed};
+use super::pause::Pause;
+use crate::config::Metadata;
+
+/// Events that wait for the pipeline; beyond, nothing is read from the API server.
+const EVENTS: usize = 256;
+/// Pods of one node, beyond which something is wrong.
+const MAX_PODS: usize = 8_192;
+const MAX_SERVICES: usize = 65_536;
+/// The label with which a Deployment marks its pods.
+const HASH: &str = "pod-template-hash";
+
+/// Until cancelled.
+pub async fn follow(node: Arc<str>, config: Metadata, feed: Feed, cancel: CancellationToken) {
+    let mut pause = Pause::default();
+    let access = Access { kubeconfig: config.kubeconfig, context: config.context };
+    let followed = async {
+        let client = loop {
+            match Client::new(access.clone()).await {
+                Ok(client) => break client,
+                Err(error) => feed.lost(error.to_string()).await?,
+            }
+            tokio::time::sleep(pause.next()).await;
+        };
+        let server = client.server();
+        feed.link.change(|facts| facts.peer = server);
+        watch(&node, client, &feed).await
+    };
+    tokio::select! {
+        () = cancel.cancelled() => {}
+        _ = followed => {}
+    }
+}
+
+async fn watch(node: &str, client: Client, feed: &Feed) -> Result<(), Closed> {
+    let (out, mut events) = mpsc::channel(EVENTS);
+    let cancel = CancellationToken::new();
+    let _stop = cancel.clone().drop_guard();
+    let of_node = Options {
+        selector: Some(format!("spec.nodeName={node}")),
+        labels: Allowed::new([HASH]),
+        ..Options::default()
+    };
+    for (resource, options) in [(Resource::Pods, of_node), (Resource::Services, Options::default())]
+    {
+        let watch =
+            reflector::watch(client.clone(), resource, options, out.clone(), cancel.clone());
+        tokio::spawn(watch);
+    }
+    drop(out);
+    let mut view = View::default();
+    while let Some(event) = events.recv().await {
+        view.take(event, &client, feed).await?;
+    }
+    Ok(())
+}
+
+/// What was told, to know what a new list leaves out, and a pod's uid by its name.
+#[derive(Default)]
+struct View {
+    pods: Known,
+    services: Known,
+    synced: bool,
+}
+
+/// The objects of one resource by name, each with its uid and the list that told of it last.
+#[derive(Default)]
+struct Known {
+    objects: HashMap<(Arc<str>, Arc<str>), (Arc<str>, u64)>,
+    list: u64,
+    listed: bool,
+    failed: bool,
+}
+
+impl View {
+    async fn take(&mut self, event: Event, client: &Client, feed: &Feed) -> Result<(), Closed> {
+        match event {
+            Event::Relisting(resource) => self.of(resource).list += 1,
+            Event::Listed(resource) => {
+                let known = self.of(resource);
+                let list = known.list;
+                (known.listed, known.failed) = (true, false);
+                let gone = known.objects.extract_if(|_, (_, told)| *told != list);
+                for ((namespace, name), (uid, _)) in gone.collect::<Vec<_>>() {
+                    feed.send(ended(resource, namespace, name, uid)).await?;
+                }
+                self.settle(client, feed).await?;
+            }
+            Event::Applied(object) => {
+                self.apply(object, feed).await?;
+                self.settle(client, feed).await?;
+            }
+            Event::Deleted(ObjectKey { resource, namespace, name }) => {
+                let key = (namespace, name);
+                if let Some((uid, _)) = self.of(resource).objects.remove(&key) {
+                    feed.send(ended(resource, key.0, key.1, uid)).await?;
+                }
+            }
+            Event::Failed { resource, error } => {
+                self.of(resource).failed = true;
+                feed.lost(error.to_string()).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn apply(&mut self, object: Object, feed: &Feed) -> Result<(), Closed> {
+        let resource = object.resource();
+        let (namespace, name, uid, change, limit) = match object {
+            Object::Pod(pod) => (
+                pod.namespace.clone(),
+                pod.name.clone(),
+                pod.uid.clone(),
+                Change::Pod(self::pod(pod)),
+                MAX_PODS,
+            ),
+            Object::Service(it) => (
+                it.namespace.clone(),
+                it.name.clone(),
+                it.uid.clone(),
+                Change::Service(service(it)),
+                MAX_SERVICES,
+            ),
+            _ => return Ok(()),
+        };
+        let known = self.of(resource);
+        known.failed = false;
+        let key = (namespace.clone(), name.clone());
+        if known.objects.len() >= limit && !known.objects.contains_key(&key) {
+            feed.link.change(|facts| facts.malformed += 1);
+            return Ok(());
+        }
+        let before = known.objects.insert(key, (uid.clone(), known.list));
+        if let Some((before, _)) = before.filter(|(before, _)| *before != uid) {
+            feed.send(ended(resource, namespace, name, before)).await?;
+        }
+        feed.send(change).await
+    }
+
+    /// Says that all is there, once it is.
+    async fn settle(&mut self, client: &Client, feed: &Feed) -> Result<(), Closed> {
+        let all = [&self.pods, &self.services];
+        if !all.iter().all(|known| known.listed && !known.failed) {
+            return Ok(());
+        }
+        if !std::mem::replace(&mut self.synced, true) {
+            feed.send(Change::Synced).await?;
+        }
+        if feed.link.facts().state != State::Fresh {
+            let server = client.server();
+            feed.link.change(|facts| facts.peer = server);
+            feed.fresh().await?;
+        }
+        Ok(())
+    }
+
+    fn of(&mut self, resource: Resource) -> &mut Known {
+        if resource == Resource::Pods { &mut self.pods } else { &mut self.services }
+    }
+}
+
+fn ended(resource: Resource, namespace: Arc<str>, name: Arc<str>, uid: Arc<str>) -> Change {
+    match resource {
+        Resource::Pods => Change::PodGone { uid },
+        _ => Change::ServiceGone { namespace, name },
+    }
+}
+
+fn pod(pod: reflector::Pod) -> model::Pod {
+    let over = matches!(pod.phase, reflector::Phase::Succeeded | reflector::Phase::Failed);
+    let hash = pod.labels.iter().find(|(key, _)| &**key == HASH).map(|(_, hash)| hash);
+    let workload = pod.owner.map(|owner| workload(owner, hash));
+    let containers = pod.containers.into_iter();
+    let containers =
+        containers.filter_map(|it| Some(model::Container { id: it.id?, name: it.name }));
+    model::Pod {
+        uid: pod.uid,
+        namespace: pod.namespace,
+        name: pod.name.clone(),
+        node: pod.node,
+        // A pod that is over has its address no longer, whatever it says.
+        ips: if over { Vec::new() } else { pod.ips },
+        host_network: pod.host_network,
+        workload,
+        containers: containers.collect(),
+        labels: pod.labels.into_iter().filter(|(key, _)| &**key != HASH).collect(),
+        zone: None,
+    }
+}
+
+/// The owner's owner is not told here; a Deployment's ReplicaSet is named by it and by the hash in its pods' label.
+fn workload(owner: reflector::OwnerReference, hash: Option<&Arc<str>>) -> Workload {
+    let deployment = hash
+        .filter(|_| &*owner.kind == "ReplicaSet" && &*owner.api_group == "apps")
+        .and_then(|hash| owner.name.strip_suffix(&**hash)?.strip_suffix('-'));
+    match deployment {
+        Some(name) => Workload { kind: "Deployment".into(), name: name.into() },
+        None => Workload { kind: owner.kind, name: owner.name },
+    }
+}
+
+fn service(service: reflector::Service) -> model::Service {
+    let ips = service.cluster_ips.into_iter().chain(service.external_ips).collect();
+    model::Service { namespace: service.namespace, name: service.name, ips }
+}

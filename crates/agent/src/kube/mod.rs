@@ -1,0 +1,59 @@
+//! Where names come from: a hub's stream, the API server, or the kubelet. Each source is a task that sends
+//! [`model::Change`]s to the pipeline; with a hub, the addresses that records meet go the other way through [`Wanted`].
+//!
+//! A source that is out of reach is told as [`Change::Stale`]: names are kept, records go on without waiting, and
+//! [`Change::Fresh`] follows once everything that was missed has been sent.
+
+mod cluster;
+mod feed;
+mod link;
+mod pause;
+mod wanted;
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, sync_channel};
+
+use model::Change;
+
+use crate::config::{Metadata, Source};
+use crate::supervise::{Backoff, Policy, Supervisor};
+
+pub use link::{Facts, Link, State};
+pub use wanted::Wanted;
+
+use feed::Feed;
+
+/// Changes on their way to the pipeline.
+const CHANGES: usize = 4096;
+
+/// Starts the source that is configured. What it tells comes out of the receiver.
+pub fn start(
+    supervisor: &mut Supervisor,
+    node: &Arc<str>,
+    config: &Metadata,
+    link: &Arc<Link>,
+    wanted: &Arc<Wanted>,
+) -> Receiver<Change> {
+    let (out, changes) = sync_channel(CHANGES);
+    let again = Policy::Restart(Backoff::default());
+    let (node, config, link, wanted) = (node.clone(), config.clone(), link.clone(), wanted.clone());
+    match config.source {
+        Source::None => {
+            // Complete as it is: nobody must wait for it.
+            let _ = out.try_send(Change::Synced);
+        }
+        Source::Kube => supervisor.task("metadata", again, move |cancel| {
+            let feed = Feed::new(out.clone(), link.clone());
+            let follow = cluster::follow(node.clone(), config.clone(), feed, cancel);
+            async move {
+                follow.await;
+                Ok::<_, Infallible>(())
+            }
+        }),
+        Source::Hub | Source::Kubelet => {
+            let _ = wanted;
+        }
+    }
+    changes
+}
