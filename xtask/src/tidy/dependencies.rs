@@ -4,14 +4,16 @@ use super::Finding;
 use super::tree::Tree;
 
 /// What each crate may use of this workspace. Tests may use more: `sim` serves them.
-const MAY_USE: [(&str, &[&str]); 7] = [
+const MAY_USE: [(&str, &[&str]); 9] = [
     ("model", &[]),
+    ("proto", &["model"]),
     ("probes", &["model"]),
     ("reflector", &[]),
     ("sim", &["model"]),
-    ("agent", &["model", "probes"]),
-    ("amphipod", &["model", "probes", "agent", "sim"]),
-    ("xtask", &["model", "probes", "agent", "sim"]),
+    ("agent", &["model", "proto", "probes", "reflector"]),
+    ("hub", &["model", "proto", "reflector"]),
+    ("amphipod", &["model", "probes", "agent", "hub", "sim"]),
+    ("xtask", &["model", "proto", "probes", "reflector", "agent", "hub", "sim"]),
 ];
 
 pub fn direction(tree: &Tree) -> Vec<Finding> {

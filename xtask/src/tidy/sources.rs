@@ -63,6 +63,10 @@ pub fn kubernetes(tree: &Tree) -> Vec<Finding> {
         let words: &[&str] = match file.path.rsplit('/').next() {
             // The workspace's own names the versions for all.
             Some("Cargo.toml") if file.path != "Cargo.toml" => &["kube", "kube-", "k8s-openapi"],
+            // A module of ours may be called like the crate; only a file that names the module means it.
+            _ if file.has_extension(&["rs"]) && file.text.contains("use crate::kube") => {
+                &["kube_", "k8s_openapi::"]
+            }
             _ if file.has_extension(&["rs"]) => &["kube::", "kube_", "k8s_openapi::"],
             _ => continue,
         };
@@ -156,6 +160,12 @@ mod tests {
             kubernetes,
             &[("crates/reflector/src/pods.rs", code), ("crates/model/src/a.rs", code)],
             &["crates/model/src/a.rs:1", "crates/model/src/a.rs:2", "crates/model/src/a.rs:4"],
+        );
+        let module = "use crate::kube::{self, Link};\nkube::start(a);\nkube_client::b();\n";
+        Tree::check(
+            kubernetes,
+            &[("crates/agent/src/app.rs", module)],
+            &["crates/agent/src/app.rs:3"],
         );
         let manifest =
             "[dependencies]\nkube = \"1\"\nkubectl-view = \"2\"\nk8s-openapi.workspace = true\n";

@@ -74,10 +74,13 @@ struct View {
     synced: bool,
 }
 
+/// Namespace and name.
+type Name = (Arc<str>, Arc<str>);
+
 /// The objects of one resource by name, each with its uid and the list that told of it last.
 #[derive(Default)]
 struct Known {
-    objects: HashMap<(Arc<str>, Arc<str>), (Arc<str>, u64)>,
+    objects: HashMap<Name, (Arc<str>, u64)>,
     list: u64,
     listed: bool,
     failed: bool,
