@@ -7,6 +7,8 @@ use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use daemon::http::serve;
+use daemon::{Backoff, Policy, Supervisor};
 use model::Change;
 use model::status::ProgramState;
 use probes::{Batch, Report};
@@ -15,11 +17,10 @@ use tokio::runtime::Runtime;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::config::Source;
-use crate::export::{LocalSocket, Sources, local_router, router, serve, watch_losses};
+use crate::export::{LocalSocket, Sources, local_router, router, watch_losses};
 use crate::identity::{self, Directory};
 use crate::kube::{self, Link, Wanted};
 use crate::pipeline::{Shared, Worker};
-use crate::supervise::{Backoff, Policy, Supervisor};
 use crate::{Config, Error};
 
 /// A running agent. Dropping it without [`App::shutdown`] stops it, too, without waiting.
@@ -164,7 +165,7 @@ impl App {
     /// Blocks.
     pub fn shutdown(self) -> Result<(), Error> {
         let Self { config, supervisor, stop, runtime, _socket, .. } = self;
-        let ended = supervisor.drain(config.drain);
+        let ended = supervisor.drain(config.drain).map_err(Error::from);
         drop((stop, runtime));
         tracing::info!(node = %config.node, "agent stopped");
         ended
@@ -214,7 +215,8 @@ fn supervise_pipeline(
             worker.run(&batches, changes);
         }
         Ok::<_, Infallible>(())
-    })
+    })?;
+    Ok(())
 }
 
 /// Detaches the probes when it is time to stop; the rest follows from that.
@@ -225,7 +227,8 @@ fn supervise_feed(supervisor: &mut Supervisor, feed: SharedFeed) -> Result<(), E
         let ended = lock(&feed).take();
         drop(ended);
         Ok::<_, Infallible>(())
-    })
+    })?;
+    Ok(())
 }
 
 fn supervise_servers(

@@ -3,7 +3,6 @@
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::time::Duration;
 
 /// Each message is one line: what, which object, what to do.
 #[derive(Debug, thiserror::Error)]
@@ -22,8 +21,6 @@ pub enum Error {
     Listen { address: SocketAddr, source: io::Error },
     #[error("cannot start {name}: {source}")]
     Start { name: &'static str, source: io::Error },
-    #[error("{name} stopped: {reason}")]
-    Stopped { name: &'static str, reason: String },
-    #[error("{names} did not stop within {deadline:?}")]
-    Drain { names: String, deadline: Duration },
+    #[error(transparent)]
+    Supervise(#[from] daemon::supervise::Error),
 }

@@ -10,7 +10,6 @@ pub mod export;
 pub mod identity;
 pub mod kube;
 pub mod pipeline;
-pub mod supervise;
 
 pub use app::{App, Feed};
 pub use config::Config;

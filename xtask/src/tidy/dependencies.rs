@@ -4,15 +4,16 @@ use super::Finding;
 use super::tree::Tree;
 
 /// What each crate may use of this workspace. Tests may use more: `sim` serves them.
-const MAY_USE: [(&str, &[&str]); 9] = [
+const MAY_USE: [(&str, &[&str]); 10] = [
     ("model", &[]),
     ("proto", &["model"]),
+    ("daemon", &["model"]),
     ("probes", &["model"]),
     ("reflector", &[]),
     ("sim", &["model"]),
-    ("agent", &["model", "proto", "probes", "reflector"]),
-    ("hub", &["model", "proto", "reflector"]),
-    ("amphipod", &["model", "probes", "agent", "hub", "sim"]),
+    ("agent", &["model", "proto", "daemon", "probes", "reflector"]),
+    ("hub", &["model", "proto", "daemon", "reflector"]),
+    ("amphipod", &["model", "daemon", "probes", "reflector", "agent", "hub", "sim"]),
     ("xtask", &["model", "proto", "probes", "reflector", "agent", "hub", "sim"]),
 ];
 

@@ -1,12 +1,13 @@
 //! From what was written to what is valid.
 
-use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use daemon::config::value::{show_size, size};
+use daemon::config::{Error, count, listen, quoted, span, wrong};
+
 use super::raw::Raw;
-use super::value::{duration, show, show_size, size};
-use super::{Config, Error, Metrics, Mode, Pipeline, Records, metadata};
+use super::{Config, Metrics, Mode, Pipeline, Records, metadata};
 
 const MS: Duration = Duration::from_millis(1);
 const SECOND: Duration = Duration::from_secs(1);
@@ -33,7 +34,7 @@ impl Raw {
             node: name(&agent.node, node)?.into(),
             mode: mode(&agent.mode)?,
             cgroup: subtree(&agent.cgroup)?,
-            listen: listen(&agent.listen)?,
+            listen: listen("agent.listen", &agent.listen)?,
             socket: socket(&agent.socket)?,
             drain: span("agent.drain", &agent.drain, 100 * MS..=60 * SECOND)?,
             probes,
@@ -61,14 +62,6 @@ impl Raw {
     }
 }
 
-pub(super) fn wrong(key: &str, value: impl ToString, expected: impl Into<String>) -> Error {
-    Error::Value { key: key.into(), value: value.to_string(), expected: expected.into() }
-}
-
-pub(super) fn quoted(value: &str) -> String {
-    format!("{value:?}")
-}
-
 /// A Kubernetes node's name is a DNS subdomain; a host's name is taken as it is.
 fn name(file: &str, environment: Option<&str>) -> Result<String, Error> {
     let given = if file.is_empty() { environment.unwrap_or_default() } else { file };
@@ -91,19 +84,6 @@ fn mode(text: &str) -> Result<Mode, Error> {
         "kubernetes" => Ok(Mode::Kubernetes),
         "standalone" => Ok(Mode::Standalone),
         other => Err(wrong("agent.mode", quoted(other), "\"kubernetes\" or \"standalone\"")),
-    }
-}
-
-fn listen(text: &str) -> Result<Option<std::net::SocketAddr>, Error> {
-    match text {
-        "off" => Ok(None),
-        text => text.parse().map(Some).map_err(|_| {
-            wrong(
-                "agent.listen",
-                quoted(text),
-                "an IP address and port, such as \"127.0.0.1:7172\", or \"off\"",
-            )
-        }),
     }
 }
 
@@ -132,35 +112,9 @@ fn socket(text: &str) -> Result<PathBuf, Error> {
     }
 }
 
-pub(super) fn count(key: &str, value: u64, range: RangeInclusive<u64>) -> Result<u64, Error> {
-    match range.contains(&value) {
-        true => Ok(value),
-        false => Err(wrong(
-            key,
-            value,
-            format!("a whole number from {} to {}", range.start(), range.end()),
-        )),
-    }
-}
-
 /// Entries of a BPF map.
 fn entries(key: &str, value: u64) -> Result<u32, Error> {
     count(key, value, 16..=1 << 24).map(|value| value as u32)
-}
-
-pub(super) fn span(
-    key: &str,
-    text: &str,
-    range: RangeInclusive<Duration>,
-) -> Result<Duration, Error> {
-    duration(text).filter(|span| range.contains(span)).ok_or_else(|| {
-        let expected = format!(
-            "a duration from {} to {}, such as \"5s\" or \"250ms\"",
-            show(*range.start()),
-            show(*range.end())
-        );
-        wrong(key, quoted(text), expected)
-    })
 }
 
 /// The kernel wants a ring buffer's size to be a power of two and a multiple of the page size.

@@ -5,8 +5,8 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::Error;
-use super::check::{count, quoted, span, wrong};
+use daemon::config::{Error, count, file, quoted, span, wrong};
+
 use super::raw;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -157,12 +157,4 @@ fn url(key: &str, text: &str, insecure: bool) -> Result<Hub, Error> {
         return Err(wrong(key, quoted(text), expected));
     }
     Ok(hub)
-}
-
-fn file(key: &str, text: &str) -> Result<Option<PathBuf>, Error> {
-    match text {
-        "" => Ok(None),
-        text if text.starts_with('/') && !text.contains('\0') => Ok(Some(text.into())),
-        text => Err(wrong(key, quoted(text), "an absolute path, or nothing")),
-    }
 }

@@ -3,7 +3,6 @@
 mod check;
 mod metadata;
 mod raw;
-mod value;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -11,6 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use crate::identity::Mode;
+pub use daemon::config::Error;
 pub use metadata::{Hub, Metadata, Source};
 
 /// Valid values only. The command line's flags replace single fields.
@@ -62,19 +62,6 @@ pub struct Pipeline {
     pub max_connections: usize,
 }
 
-/// Each message names the key, the value and what is allowed.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    #[error("configuration {path}: {source}")]
-    Read { path: PathBuf, source: std::io::Error },
-    #[error("configuration: {0}")]
-    Syntax(String),
-    #[error("configuration: unknown key `{key}`{}", .nearest.as_ref().map(|near| format!("; did you mean `{near}`?")).unwrap_or_default())]
-    Unknown { key: String, nearest: Option<String> },
-    #[error("configuration: {key} = {value}: expected {expected}")]
-    Value { key: String, value: String, expected: String },
-}
-
 impl Config {
     /// Where the socket is unless configured.
     pub const SOCKET: &str = "/run/amphipod/agent.sock";
@@ -82,23 +69,19 @@ impl Config {
 
     /// The file at `path`, or the defaults without one. Reads `NODE_NAME` from the environment.
     pub fn load(path: Option<&Path>) -> Result<Self, Error> {
-        let text = match path {
-            Some(path) => std::fs::read_to_string(path)
-                .map_err(|source| Error::Read { path: path.into(), source })?,
-            None => String::new(),
-        };
+        let text = daemon::config::read(path)?;
         Self::parse(&text, std::env::var("NODE_NAME").ok().as_deref())
     }
 
     /// A configuration from TOML. `node` is the node's name where the text does not give one; without both it is the
     /// host's name.
     pub fn parse(text: &str, node: Option<&str>) -> Result<Self, Error> {
-        raw::Raw::parse(text)?.check(node)
+        daemon::config::parse::<raw::Raw>(text)?.check(node)
     }
 
     /// Every key with its explanation and default: a file that is valid and changes nothing.
     pub fn reference() -> String {
-        raw::Raw::reference()
+        daemon::config::reference::<raw::Raw>()
     }
 }
 

@@ -4,29 +4,19 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use axum::body::{Body, Bytes};
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
-use tokio::sync::{Semaphore, mpsc};
-use tokio_stream::wrappers::ReceiverStream;
+use daemon::Meter;
+use daemon::http::{Problem, Scrapes};
 
-use super::cost::Meter;
-use super::exposition::Format;
-use super::problem::Problem;
-use super::{exposition, metrics, status, stream};
+use super::{metrics, status, stream};
 use crate::Config;
 use crate::kube::Link;
 use crate::pipeline::Shared;
-
-/// Scrapes at once: each holds a copy of all series.
-const SCRAPES: usize = 2;
-/// How long a scrape waits for its turn, and how long it may take then: a stalled scraper must not keep others out.
-const TURN: Duration = Duration::from_secs(5);
-const SCRAPE: Duration = Duration::from_secs(30);
 
 /// Everything that can be shown.
 pub struct Sources {
@@ -37,7 +27,7 @@ pub struct Sources {
     /// Asks the probes; may take some milliseconds.
     pub report: Box<dyn Fn() -> probes::Report + Send + Sync>,
     pub meter: Meter,
-    scrapes: Arc<Semaphore>,
+    scrapes: Scrapes,
 }
 
 impl Sources {
@@ -53,7 +43,7 @@ impl Sources {
             link,
             report,
             meter: Meter::new(),
-            scrapes: Arc::new(Semaphore::new(SCRAPES)),
+            scrapes: Scrapes::default(),
         }
     }
 
@@ -134,36 +124,10 @@ async fn show_status(State(sources): State<Arc<Sources>>) -> Result<Response, Pr
         .map_err(|error| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, error))
 }
 
-/// Streams: ten thousand histograms would be 40 MB of text.
 async fn scrape(
     State(sources): State<Arc<Sources>>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let turn = tokio::time::timeout(TURN, sources.scrapes.clone().acquire_owned()).await;
-    let Ok(permit) = turn else {
-        let detail = format!("{SCRAPES} scrapes are in progress; try again later");
-        return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail));
-    };
-    let accept = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
-    let format = Format::negotiate(accept);
-    let (chunks, body) = mpsc::channel::<Result<Bytes, std::fmt::Error>>(2);
-    let runtime = tokio::runtime::Handle::current();
-    let deadline = tokio::time::Instant::now() + SCRAPE;
-    tokio::task::spawn_blocking(move || {
-        let send = |chunk: String| {
-            let sent =
-                async { tokio::time::timeout_at(deadline, chunks.send(Ok(chunk.into()))).await };
-            let sent = runtime.block_on(sent);
-            if matches!(sent, Ok(Ok(()))) { Ok(()) } else { Err(std::fmt::Error) }
-        };
-        let view = metrics::View::collect(&sources);
-        // A scraper that goes away is no failure of ours; it sees a body that breaks off.
-        if exposition::write(format, view, send).is_err() {
-            let _ = chunks.try_send(Err(std::fmt::Error));
-        }
-        drop(permit);
-    });
-    let kind = HeaderValue::from_static(format.content_type());
-    Ok(([(header::CONTENT_TYPE, kind)], Body::from_stream(ReceiverStream::new(body)))
-        .into_response())
+    let seen = sources.clone();
+    sources.scrapes.answer(&headers, move || metrics::View::collect(&seen)).await
 }

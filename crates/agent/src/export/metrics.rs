@@ -1,30 +1,20 @@
 //! What `/metrics` shows, and what each metric means.
 
-use std::borrow::Cow;
-use std::fmt::{self, Write};
+use std::fmt;
 
+use daemon::metrics::{Distribution, Families, Labels, labels, with};
 use model::status::{ProgramState, Status};
 use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{
-    DescriptorEncoder, EncodeCounterValue, EncodeGaugeValue, NoLabelSet,
-};
-use prometheus_client::metrics::MetricType;
+use prometheus_client::encoding::DescriptorEncoder;
 
-use super::exposition::{self, Format};
 use super::http::Sources;
 use super::status;
 use crate::pipeline::{Metric, Series, Snapshot, Traffic};
 use crate::{identity, kube};
 
-type Labels<'a> = Vec<(&'static str, Cow<'a, str>)>;
-
 /// Name, type and meaning of every metric, as `# HELP` and `# TYPE` lines: the reference.
 pub fn metrics_reference() -> String {
-    let mut text = String::new();
-    let take = |chunk: String| text.write_str(&chunk);
-    // Writing to a String cannot fail.
-    let _ = exposition::write(Format::Classic, View::default(), take);
-    text.lines().filter(|line| line.starts_with('#')).flat_map(|line| [line, "\n"]).collect()
+    daemon::metrics::reference(View::default())
 }
 
 /// All values at one moment.
@@ -47,7 +37,7 @@ impl View {
 
 impl Collector for View {
     fn encode(&self, encoder: DescriptorEncoder) -> fmt::Result {
-        let mut out = Families(encoder);
+        let mut out = Families::new(encoder);
         self.connections(&mut out)?;
         self.flows(&mut out)?;
         self.probes(&mut out)?;
@@ -84,7 +74,7 @@ impl View {
         out.histogram(
             Metric::ConnectSeconds.name(),
             "Time from SYN to ESTABLISHED of connections that this node opened.",
-            self.traffic(|values| values.connect.as_deref()),
+            self.traffic(|values| values.connect.as_deref().map(distribution)),
         )?;
         out.gauge(
             Metric::ActiveConnections.name(),
@@ -116,7 +106,7 @@ impl View {
         out.histogram(
             Metric::Rtt.name(),
             "The kernel's smoothed round-trip time: one sample for each report of a connection's counters. Source opened the connection.",
-            self.traffic(|values| values.rtt.as_deref()),
+            self.traffic(|values| values.rtt.as_deref().map(distribution)),
         )?;
         out.counter(
             Metric::Drops.name(),
@@ -347,19 +337,8 @@ impl View {
     }
 }
 
-fn labels<'a, const N: usize>(pairs: [(&'static str, &'a str); N]) -> Labels<'a> {
-    pairs
-        .into_iter()
-        .filter(|(_, value)| !value.is_empty())
-        .map(|(name, value)| (name, value.into()))
-        .collect()
-}
-
-fn with<'a>(mut labels: Labels<'a>, name: &'static str, value: &'a str) -> Labels<'a> {
-    if !value.is_empty() {
-        labels.push((name, value.into()));
-    }
-    labels
+fn distribution(it: &crate::pipeline::Histogram) -> Distribution {
+    Distribution { sum: it.sum_seconds(), count: it.count(), buckets: it.buckets() }
 }
 
 fn state(state: ProgramState) -> &'static str {
@@ -369,57 +348,6 @@ fn state(state: ProgramState) -> &'static str {
         ProgramState::Unsupported => "unsupported",
         ProgramState::Degraded => "degraded",
         ProgramState::Failed => "failed",
-    }
-}
-
-/// Writes one family after the other. The encoder adds `_total` to a counter's samples by itself.
-struct Families<'e>(DescriptorEncoder<'e>);
-
-impl Families<'_> {
-    fn counter<'a, V: EncodeCounterValue>(
-        &mut self,
-        name: &str,
-        help: &str,
-        samples: impl IntoIterator<Item = (Labels<'a>, V)>,
-    ) -> fmt::Result {
-        let name = name.strip_suffix("_total").unwrap_or(name);
-        let mut family = self.0.encode_descriptor(name, help, None, MetricType::Counter)?;
-        samples.into_iter().try_for_each(|(labels, value)| match labels.is_empty() {
-            true => family.encode_counter::<NoLabelSet, V, f64>(&value, None),
-            false => {
-                family.encode_family(&labels)?.encode_counter::<NoLabelSet, V, f64>(&value, None)
-            }
-        })
-    }
-
-    fn gauge<'a, V: EncodeGaugeValue>(
-        &mut self,
-        name: &str,
-        help: &str,
-        samples: impl IntoIterator<Item = (Labels<'a>, V)>,
-    ) -> fmt::Result {
-        let mut family = self.0.encode_descriptor(name, help, None, MetricType::Gauge)?;
-        samples.into_iter().try_for_each(|(labels, value)| match labels.is_empty() {
-            true => family.encode_gauge(&value),
-            false => family.encode_family(&labels)?.encode_gauge(&value),
-        })
-    }
-
-    fn histogram<'a>(
-        &mut self,
-        name: &str,
-        help: &str,
-        samples: impl IntoIterator<Item = (Labels<'a>, &'a crate::pipeline::Histogram)>,
-    ) -> fmt::Result {
-        let mut family = self.0.encode_descriptor(name, help, None, MetricType::Histogram)?;
-        samples.into_iter().try_for_each(|(labels, it)| {
-            family.encode_family(&labels)?.encode_histogram::<NoLabelSet>(
-                it.sum_seconds(),
-                it.count(),
-                &it.buckets(),
-                None,
-            )
-        })
     }
 }
 

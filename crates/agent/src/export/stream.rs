@@ -11,6 +11,7 @@ use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State as Extract};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use daemon::http::Problem;
 use model::filter::Filter;
 use model::line::Line;
 use model::status::Lost;
@@ -18,7 +19,6 @@ use model::{Record, Timestamp};
 use tokio::time::Instant;
 
 use super::http::Sources;
-use super::problem::Problem;
 use super::records::{Reader, Start, State};
 
 /// A record may wait so long for a name: `until` has not passed for it before.

@@ -14,10 +14,10 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, sync_channel};
 
+use daemon::{Backoff, Policy, Supervisor};
 use model::Change;
 
 use crate::config::{Metadata, Source};
-use crate::supervise::{Backoff, Policy, Supervisor};
 
 pub use link::{Facts, Link, State};
 pub use wanted::Wanted;

@@ -1,6 +1,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use daemon::http::exposition::{self, Format};
 use model::status::{Loss, MapStatus, ProgramStatus};
 use model::{
     Connection, ConnectionEvent, Counters, Direction, Drop, Endpoint, Flow, Identity, Process,

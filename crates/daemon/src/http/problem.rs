@@ -5,14 +5,14 @@ use axum::response::{IntoResponse, Response};
 
 /// `type` is `about:blank`: the status says what kind of problem it is.
 #[derive(Debug)]
-pub(super) struct Problem {
+pub struct Problem {
     status: StatusCode,
     /// What is wrong with this request, and what to do.
     detail: String,
 }
 
 impl Problem {
-    pub(super) fn new(status: StatusCode, detail: impl ToString) -> Self {
+    pub fn new(status: StatusCode, detail: impl ToString) -> Self {
         Self { status, detail: detail.to_string() }
     }
 }

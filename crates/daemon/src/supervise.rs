@@ -2,6 +2,7 @@
 
 use std::fmt::Display;
 use std::future::Future;
+use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread;
@@ -10,12 +11,21 @@ use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
-use crate::Error;
+/// Each message is one line: what, which object.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("cannot start {name}: {source}")]
+    Start { name: &'static str, source: io::Error },
+    #[error("{name} stopped: {reason}")]
+    Stopped { name: &'static str, reason: String },
+    #[error("{names} did not stop within {deadline:?}")]
+    Drain { names: String, deadline: Duration },
+}
 
 /// What the end of a unit means while nobody asked for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Policy {
-    /// The agent cannot go on: everything stops.
+    /// The daemon cannot go on: everything stops.
     Critical,
     /// It is started again, after a pause that doubles up to a limit.
     Restart(Backoff),

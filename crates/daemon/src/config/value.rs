@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 /// `250ms`, `5s`, `15m`, `1h`; `None` if it is none of these.
-pub(super) fn duration(text: &str) -> Option<Duration> {
+pub fn duration(text: &str) -> Option<Duration> {
     let (number, unit) = split(text)?;
     let unit = match unit {
         "ms" => Duration::from_millis(1),
@@ -16,7 +16,7 @@ pub(super) fn duration(text: &str) -> Option<Duration> {
 }
 
 /// `4096`, `64KiB`, `8MiB`, `1GiB` in bytes.
-pub(super) fn size(text: &str) -> Option<u64> {
+pub fn size(text: &str) -> Option<u64> {
     let (number, unit) = split(text)?;
     let unit = match unit {
         "" | "B" => 1,
@@ -35,7 +35,7 @@ fn split(text: &str) -> Option<(u64, &str)> {
 }
 
 /// The shortest exact way to write a duration.
-pub(super) fn show(duration: Duration) -> String {
+pub fn show(duration: Duration) -> String {
     shortest(
         duration.as_millis() as u64,
         &[(3_600_000, "h"), (60_000, "m"), (1000, "s"), (1, "ms")],
@@ -43,7 +43,7 @@ pub(super) fn show(duration: Duration) -> String {
 }
 
 /// The shortest exact way to write a size.
-pub(super) fn show_size(bytes: u64) -> String {
+pub fn show_size(bytes: u64) -> String {
     shortest(bytes, &[(1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB"), (1, "")])
 }
 

@@ -10,7 +10,7 @@ use prometheus_client::registry::Registry;
 const CHUNK: usize = 32 << 10;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Format {
+pub enum Format {
     OpenMetrics,
     /// Text format 0.0.4: what Prometheus takes when nothing is asked for.
     Classic,
@@ -18,7 +18,7 @@ pub(super) enum Format {
 
 impl Format {
     /// By the values of `Accept`. Who can read OpenMetrics says so; Prometheus prefers it.
-    pub(super) fn negotiate<'a>(mut accept: impl Iterator<Item = &'a str>) -> Self {
+    pub fn negotiate<'a>(mut accept: impl Iterator<Item = &'a str>) -> Self {
         let open = |value: &str| {
             value
                 .split(',')
@@ -27,7 +27,7 @@ impl Format {
         if accept.any(open) { Self::OpenMetrics } else { Self::Classic }
     }
 
-    pub(super) fn content_type(self) -> &'static str {
+    pub fn content_type(self) -> &'static str {
         match self {
             Self::OpenMetrics => "application/openmetrics-text; version=1.0.0; charset=utf-8",
             Self::Classic => "text/plain; version=0.0.4; charset=utf-8",
@@ -38,7 +38,7 @@ impl Format {
 const OPEN_METRICS: &str = "application/openmetrics-text";
 
 /// Writes what `collector` has, in pieces.
-pub(super) fn write(
+pub fn write(
     format: Format,
     collector: impl Collector,
     send: impl FnMut(String) -> fmt::Result,

@@ -1,0 +1,10 @@
+//! Serving over HTTP: limits, errors as problem details, metrics.
+
+pub mod exposition;
+mod problem;
+mod scrape;
+mod server;
+
+pub use problem::Problem;
+pub use scrape::Scrapes;
+pub use server::serve;
