@@ -72,9 +72,11 @@ impl App {
 
         let inventory = Inventory::new(config.inventory.log_entries, config.inventory.broadcast);
         let watches = Watches::default();
-        let reviewer = config.inventory.audience.clone().map(|audience| {
-            Reviewer::new(kube::access(&config.kube), audience)
-        });
+        let reviewer = config
+            .inventory
+            .audience
+            .clone()
+            .map(|audience| Reviewer::new(kube::access(&config.kube), audience));
         let served =
             Agents::new(inventory.clone(), config.inventory.clone(), reviewer, cancel.clone());
         let sources = Arc::new(Sources::new(

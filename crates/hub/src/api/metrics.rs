@@ -165,7 +165,11 @@ impl View {
 
     fn agents(&self, out: &mut Families<'_>) -> fmt::Result {
         let value = |value: fn(&Values) -> u64| self.0.iter().map(move |it| (vec![], value(it)));
-        out.gauge("amphipod_hub_agents", "Agents that are told.", value(|it| it.totals.agents as u64))?;
+        out.gauge(
+            "amphipod_hub_agents",
+            "Agents that are told.",
+            value(|it| it.totals.agents as u64),
+        )?;
         out.gauge(
             "amphipod_hub_agents_waiting",
             "Agents that wait for their turn to be told everything.",
@@ -233,7 +237,11 @@ impl View {
                 (labels([("reason", refusal.name())]), get(&counts[refusal as usize]))
             })
         });
-        out.counter("amphipod_hub_refused_total", "Streams that were refused, by reason.", refused)?;
+        out.counter(
+            "amphipod_hub_refused_total",
+            "Streams that were refused, by reason.",
+            refused,
+        )?;
         out.counter(
             "amphipod_hub_refused_addresses_total",
             "Addresses that agents asked for beyond inventory.max_addresses.",

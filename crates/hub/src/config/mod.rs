@@ -129,7 +129,8 @@ fn inventory(raw: raw::Inventory) -> Result<Inventory, Error> {
 
 /// Of labels or annotations.
 fn keys(key: &str, given: Vec<String>) -> Result<Vec<String>, Error> {
-    let wrong_one = |it: &&String| it.is_empty() || it.len() > 317 || it.contains(char::is_whitespace);
+    let wrong_one =
+        |it: &&String| it.is_empty() || it.len() > 317 || it.contains(char::is_whitespace);
     match given.iter().find(wrong_one) {
         Some(it) => Err(wrong(key, quoted(it), "a label's key, or the beginning of keys and a *")),
         None if given.len() > 64 => Err(wrong(key, given.len(), "at most 64 keys")),
@@ -154,13 +155,31 @@ mod tests {
             assert!(error.starts_with(&format!("configuration: {expected}")), "{text}: {error}");
         };
         check("[hubb]\n", "unknown key `hubb`; did you mean `hub`?");
-        check("[inventory]\nlisten = \"off\"", "inventory.listen = \"off\": expected an IP address");
-        check("[inventory]\nlisten = \"0.0.0.0:7173\"", "inventory.listen = \"0.0.0.0:7173\": expected a loopback");
-        check("[inventory]\ncertificate = \"/a\"", "inventory.key = \"\": expected the certificate's key");
-        check("[inventory]\nclient_ca = \"/a\"", "inventory.certificate = \"\": expected the hub's");
+        check(
+            "[inventory]\nlisten = \"off\"",
+            "inventory.listen = \"off\": expected an IP address",
+        );
+        check(
+            "[inventory]\nlisten = \"0.0.0.0:7173\"",
+            "inventory.listen = \"0.0.0.0:7173\": expected a loopback",
+        );
+        check(
+            "[inventory]\ncertificate = \"/a\"",
+            "inventory.key = \"\": expected the certificate's key",
+        );
+        check(
+            "[inventory]\nclient_ca = \"/a\"",
+            "inventory.certificate = \"\": expected the hub's",
+        );
         check("[inventory]\ntokens = true", "inventory.certificate = \"\": expected the hub's");
-        check("[inventory]\ncertificate = \"a\"", "inventory.certificate = \"a\": expected an absolute path");
-        check("[inventory]\nsyncs = 0", "inventory.syncs = 0: expected a whole number from 1 to 4096");
+        check(
+            "[inventory]\ncertificate = \"a\"",
+            "inventory.certificate = \"a\": expected an absolute path",
+        );
+        check(
+            "[inventory]\nsyncs = 0",
+            "inventory.syncs = 0: expected a whole number from 1 to 4096",
+        );
         check("[kube]\nlabels = [\"a b\"]", "kube.labels = \"a b\": expected a label's key");
         let files = "[inventory]\nlisten = \"0.0.0.0:1\"\ncertificate = \"/c\"\nkey = \"/k\"\n";
         check(files, "inventory.listen");

@@ -36,7 +36,9 @@ impl Store {
                         name: it.name.clone(),
                         ips: it.cluster_ips.iter().chain(&it.external_ips).copied().collect(),
                     }),
-                    None => Change::ServiceGone { namespace: namespace.clone(), name: name.clone() },
+                    None => {
+                        Change::ServiceGone { namespace: namespace.clone(), name: name.clone() }
+                    }
                 }
             }
             Key::Node { name } => {
@@ -80,9 +82,8 @@ impl Store {
             _ => None,
         });
         let behind = slices.map(|it| (&it.namespace, &it.service)).min();
-        let is_api_server = behind.is_some_and(|(namespace, service)| {
-            (&**namespace, &**service) == KUBERNETES
-        });
+        let is_api_server =
+            behind.is_some_and(|(namespace, service)| (&**namespace, &**service) == KUBERNETES);
         let released = self.addresses.released(ip);
         let (holder, identity, since) = match (self.holder(claims), behind) {
             (Some(Holding::Node(node)), _) => {

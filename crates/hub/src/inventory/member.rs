@@ -174,9 +174,7 @@ impl Member {
                 continue;
             }
             let item = match key {
-                Key::Address(ip) => {
-                    self.inventory.interests().answer(ip, || encode(&store, &key))
-                }
+                Key::Address(ip) => self.inventory.interests().answer(ip, || encode(&store, &key)),
                 key => encode(&store, &key),
             };
             bytes += item.len();

@@ -203,8 +203,9 @@ fn workload(pod: &str, node: &str, owner: Option<&OwnerReference>) -> Workload {
 }
 
 fn pairs(pairs: Vec<(Str, Str)>, strings: &mut Strings) -> Pairs {
-    let pairs =
-        pairs.into_iter().map(|(key, value)| (strings.texts.share(key), strings.texts.share(value)));
+    let pairs = pairs
+        .into_iter()
+        .map(|(key, value)| (strings.texts.share(key), strings.texts.share(value)));
     let pairs: Pairs = pairs.collect();
     strings.pairs.share(pairs)
 }

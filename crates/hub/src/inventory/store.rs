@@ -188,6 +188,8 @@ impl Store {
             Resource::Nodes => {
                 if let Some(node) = self.nodes.remove(id) {
                     self.release(&node.ips, Claim::Node(id), now, touched);
+                    // Its pods are in no zone now.
+                    touched.extend(self.pods_on(&node.name).flat_map(keys).collect::<Vec<_>>());
                     touched.push(Key::Node { name: node.name });
                 }
             }
@@ -257,10 +259,8 @@ impl Store {
     /// Calls the pod by its owner's owner, if that is known, or as it was called before.
     fn adopt(&mut self, pod: &mut Pod) {
         let Some(owner) = &pod.owner else { return };
-        let indirect = matches!(
-            (&*owner.kind, &*owner.api_group),
-            ("ReplicaSet", "apps") | ("Job", "batch")
-        );
+        let indirect =
+            matches!((&*owner.kind, &*owner.api_group), ("ReplicaSet", "apps") | ("Job", "batch"));
         if !indirect {
             return;
         }
@@ -425,8 +425,8 @@ impl Store {
 
 /// What is told of a pod.
 fn keys(pod: &Pod) -> impl Iterator<Item = Key> {
-    let own = (!pod.node.is_empty())
-        .then(|| Key::Pod { uid: pod.uid.clone(), node: pod.node.clone() });
+    let own =
+        (!pod.node.is_empty()).then(|| Key::Pod { uid: pod.uid.clone(), node: pod.node.clone() });
     let ips: Vec<IpAddr> = pod.own_ips().to_vec();
     own.into_iter().chain(ips.into_iter().map(Key::Address))
 }

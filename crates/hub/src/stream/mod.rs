@@ -97,13 +97,8 @@ pub enum Refusal {
 }
 
 impl Refusal {
-    pub const ALL: [Self; 5] = [
-        Self::Unproven,
-        Self::OtherNode,
-        Self::NoHello,
-        Self::TooManyAgents,
-        Self::TooManyOfNode,
-    ];
+    pub const ALL: [Self; 5] =
+        [Self::Unproven, Self::OtherNode, Self::NoHello, Self::TooManyAgents, Self::TooManyOfNode];
 
     /// As the value of a metric's label.
     pub fn name(self) -> &'static str {
