@@ -6,7 +6,8 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use daemon::config::{Error, count, file, listen, quoted, span, wrong};
+pub use daemon::config::Error;
+use daemon::config::{count, file, listen, quoted, span, wrong};
 
 /// Valid values only. The command line's flags replace single fields.
 #[derive(Clone, Debug)]

@@ -12,7 +12,7 @@ use super::object::Claim;
 #[derive(Debug)]
 enum Claims {
     One(Claim),
-    Many(Box<Vec<Claim>>),
+    Many(Vec<Claim>),
 }
 
 impl Claims {
@@ -55,7 +55,7 @@ impl Addresses {
             }
             Some(Claims::Many(claims)) if !claims.contains(&claim) => claims.push(claim),
             Some(Claims::One(one)) if *one != claim => {
-                let both = Claims::Many(Box::new(vec![*one, claim]));
+                let both = Claims::Many(vec![*one, claim]);
                 self.claims.insert(ip, both);
             }
             Some(_) => {}

@@ -145,7 +145,7 @@ impl Member {
     }
 
     /// What is to be sent now; nothing if the agent knows everything.
-    pub fn next(&mut self) -> Option<Outgoing> {
+    pub fn outgoing(&mut self) -> Option<Outgoing> {
         let mut items: Vec<Bytes> = Vec::new();
         let mut bytes = 0;
         let full = |items: &[Bytes], bytes| items.len() >= BATCH_ITEMS || bytes >= BATCH_BYTES;

@@ -124,7 +124,7 @@ impl View {
     /// Takes everything that is there to be taken; tells whether an account was complete.
     fn read(&mut self, member: &mut Member) -> bool {
         let (mut synced, mut old) = (false, None);
-        while let Some(Outgoing { batch, .. }) = member.next() {
+        while let Some(Outgoing { batch, .. }) = member.outgoing() {
             self.batches += 1;
             if batch.begin {
                 old = Some(std::mem::take(self));

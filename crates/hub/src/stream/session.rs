@@ -146,7 +146,7 @@ impl Session<'_> {
         let mut next: Option<Outgoing> = None;
         loop {
             if next.is_none() {
-                next = self.member.next();
+                next = self.member.outgoing();
             }
             tokio::select! {
                 // What the agent no longer wants is not sent.
