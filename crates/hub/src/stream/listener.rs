@@ -27,6 +27,8 @@ const KEEPALIVE_ANSWER: Duration = Duration::from_secs(10);
 const MESSAGE_BYTES: usize = 8 << 20;
 /// What an agent may send ahead: it is read by one task that does little else.
 const WINDOW_BYTES: u32 = 64 << 10;
+/// Between the last message of a stop and the end of the connections.
+const GRACE: Duration = Duration::from_millis(500);
 /// After an accept that failed for want of something, such as descriptors.
 const PAUSE: Duration = Duration::from_millis(100);
 
@@ -58,8 +60,16 @@ pub async fn listen(
             cancel.cancelled().await;
             agents.drained().await;
         });
-    let (ended, ()) = tokio::join!(serving, accepting);
-    ended
+    // A client that does not close its connection must not hold up the stop.
+    let stopped = async {
+        cancel.cancelled().await;
+        agents.drained().await;
+        tokio::time::sleep(GRACE).await;
+    };
+    tokio::select! {
+        (ended, ()) = async { tokio::join!(serving, accepting) } => ended,
+        () = stopped => Ok(()),
+    }
 }
 
 async fn accept(
