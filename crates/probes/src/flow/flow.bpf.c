@@ -136,6 +136,22 @@ static __noinline int count_peer(struct flow_socket *socket, struct packet *pack
 	return 0;
 }
 
+/* The kernel's buffer behind a program's view of it (6.2). */
+extern void *bpf_cast_to_kern_ctx(void *ctx) __ksym __weak;
+
+/* The kernel's own sockets have no maker and no file: where the storage cannot be walked, their first packet tells. */
+static __always_inline void own_by_packet(struct __sk_buff *skb, struct flow_socket *socket)
+{
+	if (!have_files || socket->owner.netns || !bpf_ksym_exists(bpf_cast_to_kern_ctx))
+		return;
+	struct sk_buff *buffer = bpf_cast_to_kern_ctx(skb);
+	struct sock *sk = buffer->sk;
+	if (!sk)
+		return;
+	socket->owner.cgroup_id = sk_cgroup_id(sk);
+	socket->owner.netns = sk->__sk_common.skc_net.net->ns.inum;
+}
+
 static __always_inline int count(struct __sk_buff *skb, bool egress)
 {
 	struct bpf_sock *sk = skb->sk;
@@ -165,6 +181,7 @@ static __always_inline int count(struct __sk_buff *skb, bool egress)
 		count_peer(socket, &packet, bpf_get_socket_cookie(skb), egress);
 		return 1;
 	}
+	own_by_packet(skb, socket);
 	/* The first peer is followed in the storage itself. Whoever loses the race to be first is counted as a peer. */
 	__sync_fetch_and_add(&socket->claims, 1);
 	if (socket->claims != 1) {

@@ -28,11 +28,16 @@ impl Session {
     }
 
     pub fn with(change: impl FnOnce(&mut Settings)) -> Self {
+        Self::with_queue(4096, change)
+    }
+
+    /// The probes stall once so many batches have not been collected.
+    pub fn with_queue(queue: usize, change: impl FnOnce(&mut Settings)) -> Self {
         let mut settings = Settings::default();
         settings.flow.interval = Duration::from_millis(200);
         settings.drop.interval = Duration::from_millis(200);
         change(&mut settings);
-        let (sender, batches) = mpsc::sync_channel(4096);
+        let (sender, batches) = mpsc::sync_channel(queue);
         let running = probes::start(&settings, sender)
             .unwrap_or_else(|error| panic!("these tests need root and a kernel with BPF: {error}"));
         Self { running, batches, seen: Vec::new(), cgroups: Vec::new() }
