@@ -13,7 +13,7 @@ use super::matrix::{Kernel, Matrix};
 use crate::{bpf, process, repository};
 
 /// Gives a single test binary this long, emulated.
-const TEST_SECONDS: u64 = 240;
+const TEST_SECONDS: u64 = 420;
 
 /// One line of `cargo --message-format=json`, as far as it concerns test binaries.
 #[derive(Deserialize)]

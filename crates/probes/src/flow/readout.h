@@ -14,9 +14,9 @@ __u64 tcp_read_ns = 0;
 /* Open, nothing sent, nothing received: most connections, most of the time. */
 static __always_inline bool is_idle(struct tcp_sock *tp, struct tcp_socket *socket, const bool cast)
 {
+	struct tcp_counters *reported = last_report(socket);
 	return LOAD(tp, inet_conn.icsk_inet.sk.__sk_common.skc_state) == TCP_ESTABLISHED &&
-	       LOAD(tp, segs_in) == socket->reported.packets_received &&
-	       LOAD(tp, segs_out) == socket->reported.packets_sent;
+	       LOAD(tp, segs_in) == reported->packets_received && LOAD(tp, segs_out) == reported->packets_sent;
 }
 
 /* The memory behind the key may already be another socket's, or nobody's. */
@@ -58,21 +58,22 @@ static __always_inline void describe(struct tcp_event *event, __u64 key, struct 
 	event->interval_ns = since ? (now > since ? now - since : 1) : 0;
 }
 
-/* What `event` says is on its way, and is not said again. */
-static __always_inline void commit(struct tcp_socket *socket, const struct tcp_event *event)
+/* What `event` says is about to be told, and is not told again. False: somebody else tells it. */
+static __always_inline bool commit(struct tcp_socket *socket, const struct tcp_event *event)
 {
 	if (event->kind == TCP_FLOW)
-		socket->reported = event->totals;
-	else if (event->kind == TCP_OVERFLOW)
-		socket->reported.packets_received += event->deltas.packets_received;
+		return settle_read(socket, &event->totals, event->time_ns);
+	if (event->kind == TCP_OVERFLOW)
+		last_report(socket)->packets_received += event->deltas.packets_received;
 	socket->reported_ns = event->time_ns;
+	return true;
 }
 
 static __always_inline bool read_listener(struct tcp_event *event, __u64 key, struct tcp_sock *tp,
 					  struct tcp_socket *socket, __u64 now, const bool cast)
 {
 	__u32 drops = LOAD(tp, inet_conn.icsk_inet.sk.sk_drops.counter);
-	__u32 known = socket->reported.packets_received;
+	__u32 known = last_report(socket)->packets_received;
 	if (drops == known)
 		return false;
 	event->deltas.packets_received = drops - known;
@@ -89,7 +90,7 @@ static __always_inline bool read_stale(struct tcp_event *event, __u64 key, struc
 		socket->suspect = 1;
 		return false;
 	}
-	event->totals = socket->reported;
+	event->totals = *last_report(socket);
 	__builtin_memset(&event->ends, 0, sizeof(event->ends));
 	event->ends.local_port = socket->local_port;
 	describe(event, key, socket, TCP_STALE, now);
@@ -106,7 +107,7 @@ static __always_inline bool read_socket(struct tcp_event *event, __u64 key, stru
 	if (socket->role == ROLE_LISTENER)
 		return read_listener(event, key, tp, socket, now, cast);
 	READ_TCP_COUNTERS(&event->totals, tp, LOAD);
-	subtract_counters(&event->deltas, &event->totals, &socket->reported);
+	subtract_counters(&event->deltas, &event->totals, last_report(socket));
 	if (!event->deltas.packets_sent && !event->deltas.packets_received)
 		return false;
 	load_ends(&event->ends, tp, cast);
@@ -120,7 +121,8 @@ static __always_inline bool read_socket(struct tcp_event *event, __u64 key, stru
 /* Those that have not begun, or have ended already, have nothing to read. */
 static __always_inline bool is_live(struct tcp_socket *socket)
 {
-	return socket->state != TCP_SYN_SENT && socket->state != TCP_SYN_RECV && !(socket->flags & SOCKET_CLOSED);
+	return socket->state != TCP_SYN_SENT && socket->state != TCP_SYN_RECV && !(socket->flags & SOCKET_CLOSED) &&
+	       !socket->closing;
 }
 
 /* ---- by keys ---- */
@@ -166,10 +168,8 @@ static __noinline int read_at(__u64 key, __u64 now)
 	if (!socket || count >= TCP_CHUNK)
 		return 0;
 	struct tcp_event *event = (struct tcp_event *)tcp_events[count];
-	if (read_socket(event, key, tcp_sock_at(key), socket, now, true)) {
-		commit(socket, event);
+	if (read_socket(event, key, tcp_sock_at(key), socket, now, true) && commit(socket, event))
 		tcp_event_count = count + 1;
-	}
 	return 0;
 }
 
@@ -240,10 +240,14 @@ int flow_tcp_walk(struct bpf_iter__bpf_map_elem *ctx)
 	struct tcp_sock *tp = (void *)*key;
 	if (!is_live(socket) || is_idle(tp, socket, false))
 		return 0;
+	struct seq_file *seq = ctx->meta->seq;
 	struct tcp_event event = {};
-	/* For an entry whose event found the buffer full the kernel comes again. */
-	if (read_socket(&event, *key, tp, socket, bpf_ktime_get_ns(), false) &&
-	    !bpf_seq_write(ctx->meta->seq, &event, sizeof(event)))
-		commit(socket, &event);
+	/* For an entry whose event finds the buffer full the kernel comes again: nothing may be settled before. */
+	if (seq->count + sizeof(event) >= seq->size) {
+		bpf_seq_write(seq, &event, sizeof(event));
+		return 0;
+	}
+	if (read_socket(&event, *key, tp, socket, bpf_ktime_get_ns(), false) && commit(socket, &event))
+		bpf_seq_write(seq, &event, sizeof(event));
 	return 0;
 }
