@@ -149,7 +149,17 @@ fn add_userland(files: &mut Initramfs, root: &Path, folder: &Path) -> Result<()>
             }
         } else if path.is_file() {
             // A symbolic link becomes a copy of what it stands for.
-            files.file(&inside, &read(&path)?);
+            let content = read(&path)?;
+            // Newer suites have all below /usr, and leave the links in / to the installer: the shell and the loader are
+            // looked for there.
+            if let Some((folder @ ("bin" | "lib"), _)) =
+                inside.strip_prefix("usr/").and_then(|inside| inside.split_once('/'))
+                && Path::new(&inside).components().count() == 3
+                && !root.join(folder).exists()
+            {
+                files.file(inside.trim_start_matches("usr/"), &content);
+            }
+            files.file(&inside, &content);
         }
     }
     Ok(())
