@@ -302,8 +302,10 @@ fn sockets_that_close_while_they_are_read() {
     let mut flows: HashMap<u64, Counters> = HashMap::new();
     let mut closed: HashMap<u64, Counters> = HashMap::new();
     let mut ends = 0;
-    for observation in
-        seen.0.iter().filter(|seen| seen.local.port() == port || seen.remote.port() == port)
+    for observation in seen
+        .observations
+        .iter()
+        .filter(|seen| seen.local.port() == port || seen.remote.port() == port)
     {
         match &observation.subject {
             Subject::Flow(flow) => add(flows.entry(key(observation)).or_default(), &flow.deltas),
@@ -340,6 +342,8 @@ fn key(observation: &model::Observation) -> u64 {
 fn a_socket_whose_end_was_never_shown_is_reported_once() {
     // A size that no other map has finds this session's.
     let size = 54_321 + pid() % 1000;
+    let (listener, to) = listen(Ipv4Addr::LOCALHOST);
+    let mut client = TcpStream::connect(to).unwrap();
     let mut session = Session::with(|settings| settings.tcp.max_sockets = size);
     let sockets = libbpf_rs::query::MapInfoIter::default()
         .find(|map| map.name == "sockets" && map.max_entries == size)
@@ -351,7 +355,15 @@ fn a_socket_whose_end_was_never_shown_is_reported_once() {
     socket[..3].copy_from_slice(&[established, active, reported]);
     socket[4..6].copy_from_slice(&4242_u16.to_ne_bytes());
     let address = 0xffff_8000_0000_1000_u64.to_ne_bytes();
+    // A single read must not be believed: the entry may be another socket's already. The read that tells of what was
+    // written just before is the first that sees the entry, or came even before it.
+    client.write_all(b"moved").unwrap();
     sockets.update(&address, &socket, libbpf_rs::MapFlags::ANY).unwrap();
+    session.until("a read", |session| {
+        session.flows(to.port()).any(|(_, flow)| flow.deltas.bytes_sent == 5)
+    });
+    assert_eq!(session.count(4242, ConnectionEvent::Closed), 0, "believed at first sight");
+    drop(listener);
     session.until("its end", |session| session.count(4242, ConnectionEvent::Closed) >= 1);
     assert_eq!(sockets.lookup(&address, libbpf_rs::MapFlags::ANY).unwrap(), None);
     assert_eq!(session.finish().count(4242, ConnectionEvent::Closed), 1);

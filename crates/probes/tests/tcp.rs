@@ -85,10 +85,10 @@ fn reset_before_accept() {
         session.count(port, ConnectionEvent::Closed) >= 2 * count
     });
     let seen = session.finish();
-    assert_eq!(seen.count(port, ConnectionEvent::Opened), count);
-    assert_eq!(seen.count(port, ConnectionEvent::Accepted), count);
-    assert_eq!(seen.count(port, ConnectionEvent::Closed), 2 * count);
-    for (observation, connection) in seen.connections(port) {
+    seen.expect(port, ConnectionEvent::Opened, count);
+    seen.expect(port, ConnectionEvent::Accepted, count);
+    seen.expect(port, ConnectionEvent::Closed, 2 * count);
+    for (observation, connection) in seen.attributed(port) {
         assert_eq!(observation.process.pid, pid(), "{observation:?}");
         if connection.event == ConnectionEvent::Closed
             && observation.direction == Direction::Ingress

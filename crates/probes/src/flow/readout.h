@@ -140,7 +140,8 @@ struct {
 	__type(value, struct tcp_socket);
 } sockets SEC(".maps");
 
-/* The last key is repeated until a group is full. */
+/* Zeros fill the last group: nobody has that key. Repeating one would show its socket to one read twice, and read_stale
+ * would believe what it saw. */
 __u64 tcp_keys[TCP_CHUNK];
 __u32 tcp_key_count = 0;
 /* Each a struct tcp_event: a type of the probe `tcp` for user space, too. */
@@ -155,13 +156,15 @@ static __always_inline struct tcp_sock *tcp_sock_at(__u64 key)
 	return bpf_rdonly_cast((void *)key, bpf_core_type_id_kernel(struct tcp_sock));
 }
 
-static __noinline int is_busy_at(__u64 key)
+/* These two are global functions, which the verifier looks at once; a static one it would follow from each call, for
+ * each group of sockets that may be busy: a second at every start. */
+__noinline int is_busy_at(__u64 key)
 {
 	struct tcp_socket *socket = bpf_map_lookup_elem(&sockets, &key);
 	return socket && is_live(socket) && !is_idle(tcp_sock_at(key), socket, true);
 }
 
-static __noinline int read_at(__u64 key, __u64 now)
+__noinline int read_at(__u64 key, __u64 now)
 {
 	struct tcp_socket *socket = bpf_map_lookup_elem(&sockets, &key);
 	__u32 count = tcp_event_count;
@@ -191,10 +194,8 @@ static long read_group(__u32 group, void *context)
 		TOUCH(key, segs_in);
 	}
 	barrier_var(touched);
-	for (int i = 0; i < TCP_GROUP; i++) {
-		if (is_busy_at(tcp_keys[first + i]))
-			busy |= 1ULL << i;
-	}
+	for (int i = 0; i < TCP_GROUP; i++)
+		busy |= (__u64)(is_busy_at(tcp_keys[first + i]) & 1) << i;
 	if (!busy)
 		return 0;
 #pragma unroll

@@ -5,12 +5,12 @@ use std::ptr;
 use std::sync::Arc;
 
 use libbpf_rs::libbpf_sys::{bpf_map_batch_opts, bpf_map_lookup_batch};
-use libbpf_rs::{Link, MapCore, MapHandle, ProgramInput, ProgramMut};
+use libbpf_rs::{Link, MapCore, MapFlags, MapHandle, ProgramInput, ProgramMut};
 use model::{Connection, ConnectionEvent, Drop, Flow, Observation, Subject};
 
 use crate::clock::Clock;
 use crate::context::Context;
-use crate::skel::flow::types::bss;
+use crate::skel::flow::types::{bss, tcp_socket};
 use crate::skel::tcp::types::{tcp_event, tcp_kind};
 use crate::tcp::{counters, observation};
 use crate::{Batch, iterator, plain};
@@ -71,9 +71,9 @@ fn read_keys(
     let mut entries = 0;
     loop {
         let (count, next) = next_keys(sockets, position, &mut bss.tcp_keys, &mut values)?;
-        if let Some(&last) = count.checked_sub(1).and_then(|last| bss.tcp_keys.get(last)) {
+        if count > 0 {
             // The program works in groups.
-            bss.tcp_keys[count..].iter_mut().take(GROUP - 1).for_each(|key| *key = last);
+            bss.tcp_keys[count..].iter_mut().take(GROUP - 1).for_each(|key| *key = 0);
             entries += count as u64;
             plain::store(&mut bss.tcp_key_count, count as u32);
             program.test_run(ProgramInput::default()).map_err(std::io::Error::other)?;
@@ -159,7 +159,13 @@ fn overflowed(event: &tcp_event, clock: Clock, reason: Arc<str>) -> Observation 
 /// The socket is gone and its end was never shown (a program already running on the CPU is not run again). The last
 /// read stands for the totals. Whoever deletes the entry reports it: nothing is reported twice.
 fn reconcile(event: &tcp_event, sockets: &MapHandle, clock: Clock) -> Option<Observation> {
-    sockets.delete(&event.socket.to_ne_bytes()).ok()?;
+    let key = event.socket.to_ne_bytes();
+    let entry = sockets.lookup(&key, MapFlags::ANY).ok()??;
+    // Meanwhile another socket may live at the same address.
+    if plain::read::<tcp_socket>(&entry)?.suspect == 0 {
+        return None;
+    }
+    sockets.delete(&key).ok()?;
     let connection = Connection {
         event: ConnectionEvent::Closed,
         errno: 0,
