@@ -60,6 +60,7 @@ impl Connector {
             None => None,
         };
         if let Some(tls) = &tls {
+            link.certificates(tls);
             tokio::spawn(Arc::clone(tls).watch(watch.clone()));
         }
         Ok(Self {

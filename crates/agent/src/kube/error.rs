@@ -28,19 +28,27 @@ impl fmt::Display for Peer {
 /// Each message is one line: which server, what, what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    #[error("{server}: its name has no address: {reason}; see the name, and this node's resolv.conf")]
+    #[error(
+        "{server}: its name has no address: {reason}; see the name, and this node's resolv.conf"
+    )]
     Name { server: Hub, reason: String },
     #[error("{peer}: {reason}; see that it runs and that the network lets this node reach it")]
     Unreachable { peer: Peer, reason: String },
-    #[error("{peer}: TLS: {reason}; see metadata.ca, metadata.certificate and the server's own certificate")]
+    #[error(
+        "{peer}: TLS: {reason}; see metadata.ca, metadata.certificate and the server's own certificate"
+    )]
     Tls { peer: Peer, reason: String },
     #[error("{peer}: no answer for {after:?}; see its log")]
     Silent { peer: Peer, after: Duration },
-    #[error("{peer} refuses: {reason}; see metadata.certificate and metadata.token: they must name this node, agent.node")]
+    #[error(
+        "{peer} refuses: {reason}; see metadata.certificate and metadata.token: they must name this node, agent.node"
+    )]
     Refused { peer: Peer, reason: String },
     #[error("{peer}: the connection broke: {reason}")]
     Broken { peer: Peer, reason: String },
-    #[error("{peer} says what cannot be: {reason}; see that it is an Amphipod hub of a version near this one's")]
+    #[error(
+        "{peer} says what cannot be: {reason}; see that it is an Amphipod hub of a version near this one's"
+    )]
     Wrong { peer: Peer, reason: String },
     #[error("{peer} asks to come back later")]
     Later { peer: Peer },

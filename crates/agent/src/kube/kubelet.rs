@@ -95,8 +95,7 @@ async fn pods(connector: &Connector, peer: &Peer, options: &Options) -> Result<T
     if let Some(value) = connector.authorization().await? {
         request = request.header(header::AUTHORIZATION, value);
     }
-    let request =
-        request.body(Empty::<Bytes>::new()).map_err(|error| wrong(error.to_string()))?;
+    let request = request.body(Empty::<Bytes>::new()).map_err(|error| wrong(error.to_string()))?;
     let stream = TokioIo::new(connector.open(peer).await?);
     let (mut sender, connection) = hyper::client::conn::http1::handshake(stream)
         .await

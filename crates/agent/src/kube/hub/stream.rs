@@ -101,7 +101,8 @@ impl Follower {
             request.metadata_mut().insert("authorization", value);
         }
         let response = timeout(ANSWER, client.follow(request)).await;
-        let response = response.map_err(|_| silent(peer))?.map_err(|status| failed(peer, &status))?;
+        let response =
+            response.map_err(|_| silent(peer))?.map_err(|status| failed(peer, &status))?;
         Ok((out, rest, response.into_inner()))
     }
 
