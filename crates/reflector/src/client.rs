@@ -16,7 +16,7 @@ use tower::util::BoxCloneSyncService;
 use tower::{BoxError, Layer, ServiceExt};
 
 use crate::access::chain;
-use crate::resolve::Resolve;
+use crate::resolve::Resolver;
 use crate::{Access, Error};
 
 type Service = BoxCloneSyncService<Request<Full<Bytes>>, Response<Incoming>, BoxError>;
@@ -101,7 +101,7 @@ fn service(config: &Config) -> Result<Service, kube_client::Error> {
             proxy_url: proxy.clone().into(),
         });
     }
-    let mut connector = HttpConnector::new_with_resolver(Resolve::default());
+    let mut connector = HttpConnector::new_with_resolver(Resolver::default());
     connector.enforce_http(false);
     connector.set_nodelay(true);
     connector.set_connect_timeout(Some(CONNECT_WITHIN));

@@ -13,6 +13,7 @@ mod error;
 mod event;
 mod json;
 mod limits;
+mod listing;
 mod meta;
 mod object;
 mod options;
@@ -35,11 +36,13 @@ pub use decoder::Decoder;
 pub use error::Error;
 pub use event::Event;
 pub use limits::Limits;
+pub use listing::Listing;
 pub use object::{
     Container, Endpoint, EndpointSlice, Namespace, Node, Object, ObjectKey, Owner, OwnerReference,
     Phase, Pod, Port, Protocol, Service, ServiceKind, ServicePort, Str,
 };
 pub use options::{Options, Patience};
+pub use resolve::Resolver;
 pub use resource::Resource;
 pub use review::{Reviewed, review};
 pub use watch::watch;

@@ -1,6 +1,6 @@
-//! Addresses of an API server that is known by name. A static executable must not ask glibc.
+//! Addresses of a server that is known by name. A static executable must not ask glibc.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -12,11 +12,28 @@ use hyper_util::client::legacy::connect::dns::Name;
 use tokio::sync::OnceCell;
 use tower::Service;
 
-/// Reads the system's configuration when it is first asked.
+/// Reads the system's configuration when it is first asked. Clones share what they have learned.
 #[derive(Clone, Default)]
-pub struct Resolve(Arc<OnceCell<TokioResolver>>);
+pub struct Resolver(Arc<OnceCell<TokioResolver>>);
 
-impl Service<Name> for Resolve {
+impl Resolver {
+    /// All that the name has; of IPv4 if it has any.
+    ///
+    /// # Errors
+    /// There is no such name, or nobody to be asked. On one line.
+    pub async fn addresses(&self, host: &str) -> Result<Vec<IpAddr>, String> {
+        let found = self.lookup(host).await;
+        found.map_err(|error| crate::access::chain(&error))
+    }
+
+    async fn lookup(&self, host: &str) -> Result<Vec<IpAddr>, NetError> {
+        let make = async || TokioResolver::builder_tokio()?.build();
+        let found = self.0.get_or_try_init(make).await?.lookup_ip(host).await?;
+        Ok(found.iter().collect())
+    }
+}
+
+impl Service<Name> for Resolver {
     type Response = vec::IntoIter<SocketAddr>;
     type Error = NetError;
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Self::Error>> + Send>>;
@@ -26,13 +43,11 @@ impl Service<Name> for Resolve {
     }
 
     fn call(&mut self, name: Name) -> Self::Future {
-        let resolver = self.0.clone();
+        let resolver = self.clone();
         Box::pin(async move {
-            let resolver =
-                resolver.get_or_try_init(async || TokioResolver::builder_tokio()?.build()).await?;
-            let found = resolver.lookup_ip(name.as_str()).await?;
+            let found = resolver.lookup(name.as_str()).await?;
             // The connector puts the port in.
-            let addresses: Vec<_> = found.iter().map(|ip| SocketAddr::new(ip, 0)).collect();
+            let addresses: Vec<_> = found.into_iter().map(|ip| SocketAddr::new(ip, 0)).collect();
             Ok(addresses.into_iter())
         })
     }

@@ -106,8 +106,14 @@ pub(super) fn check(raw: raw::Metadata) -> Result<Metadata, Error> {
         .map(|text| url("metadata.hubs", text, raw.insecure))
         .collect::<Result<_, _>>()?;
     let ca = file("metadata.ca", &raw.ca)?;
-    if source == Source::Hub && ca.is_none() && hubs.iter().any(|hub| hub.tls) {
-        let expected = "the PEM file of the authority that vouches for the hub";
+    let kubelet = url("metadata.kubelet", &raw.kubelet, raw.insecure)?;
+    let (secured, whom) = match source {
+        Source::Hub => (hubs.iter().any(|hub| hub.tls), "hub"),
+        Source::Kubelet => (kubelet.tls, "kubelet"),
+        Source::Kube | Source::None => (false, ""),
+    };
+    if secured && ca.is_none() {
+        let expected = format!("the PEM file of the authority that vouches for the {whom}");
         return Err(wrong("metadata.ca", quoted(""), expected));
     }
     let certificate =
@@ -136,7 +142,7 @@ pub(super) fn check(raw: raw::Metadata) -> Result<Metadata, Error> {
         address_expiry: expiry,
         kubeconfig: file("metadata.kubeconfig", &raw.kubeconfig)?,
         context: Some(raw.context).filter(|context| !context.is_empty()),
-        kubelet: url("metadata.kubelet", &raw.kubelet, raw.insecure)?,
+        kubelet,
         kubelet_interval: interval,
     })
 }

@@ -79,7 +79,8 @@ section!(Metadata {
     /// PEM file with the authorities that may vouch for the hub (for source = "kubelet": for the kubelet). All these
     /// files are read again when they change.
     ca: String = "",
-    /// PEM file with this agent's certificate, and the chain below it; empty: none is shown.
+    /// PEM file with this agent's certificate, and the chain below it; empty: none is shown. A hub takes the node's name
+    /// from it: a URI spiffe://DOMAIN/.../node/NAME among its alternative names, or the common name system:node:NAME.
     certificate: String = "",
     /// PEM file with the certificate's key.
     key: String = "",
@@ -97,7 +98,8 @@ section!(Metadata {
     kubeconfig: String = "",
     /// Its context; empty: the current one.
     context: String = "",
-    /// For source = "kubelet": its URL.
+    /// For source = "kubelet": its URL, with a host that its certificate names. The token or certificate must be allowed
+    /// to get nodes/proxy.
     kubelet: String = "https://127.0.0.1:10250",
     /// How often the kubelet is asked.
     kubelet_interval: String = "10s",

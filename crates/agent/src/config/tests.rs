@@ -163,6 +163,10 @@ fn metadata_from_a_hub() {
         "metadata.ca = \"\": expected the PEM file of the authority that vouches for the hub",
     );
     check(
+        "[metadata]\nsource = \"kubelet\"",
+        "metadata.ca = \"\": expected the PEM file of the authority that vouches for the kubelet",
+    );
+    check(
         &with("hubs = [\"http://hub:1\"]"),
         "metadata.hubs = \"http://hub:1\": expected https://, or metadata.insecure = true to let names and tokens travel \
          in the clear",

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use daemon::metrics::{Distribution, Families, Labels, labels, with};
+use daemon::tls;
 use model::status::{ProgramState, Status};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::DescriptorEncoder;
@@ -23,6 +24,7 @@ pub(super) struct View {
     status: Status,
     identity: identity::Counters,
     snapshot: Snapshot,
+    certificates: Option<tls::Facts>,
 }
 
 impl View {
@@ -31,6 +33,7 @@ impl View {
             status: status::collect(sources),
             identity: sources.shared.identity().clone(),
             snapshot: sources.shared.aggregate().snapshot(),
+            certificates: sources.link.facts().certificates,
         }
     }
 }
@@ -42,6 +45,7 @@ impl Collector for View {
         self.flows(&mut out)?;
         self.probes(&mut out)?;
         self.metadata(&mut out)?;
+        self.certificates(&mut out)?;
         self.pipeline(&mut out)?;
         self.process(&mut out)
     }
@@ -246,6 +250,25 @@ impl View {
             "Entries that a table of names had no room for, or that had to make room. No record is lost by it, but records \
              may go without a name.",
             evictions.iter().map(|it| (labels([("table", &it.name)]), it.count)),
+        )
+    }
+
+    fn certificates(&self, out: &mut Families<'_>) -> fmt::Result {
+        let certificates = || self.certificates.iter();
+        out.gauge(
+            "amphipod_certificate_expiry_seconds",
+            "When the certificate in use expires, in seconds since 1970; absent if none is shown.",
+            certificates().filter(|it| it.expires > 0).map(|it| (vec![], it.expires)),
+        )?;
+        out.counter(
+            "amphipod_certificate_reloads_total",
+            "Times that certificates were read again because they had changed.",
+            certificates().map(|it| (vec![], it.reloads)),
+        )?;
+        out.counter(
+            "amphipod_certificate_failures_total",
+            "Times that changed certificates could not be used; the former ones stayed in use.",
+            certificates().map(|it| (vec![], it.failures)),
         )
     }
 

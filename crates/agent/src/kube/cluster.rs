@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use hashbrown::HashMap;
-use model::{Change, Workload};
+use model::Change;
 use reflector::{Access, Allowed, Client, Event, Object, ObjectKey, Options, Resource};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -11,15 +11,12 @@ use tokio_util::sync::CancellationToken;
 use super::State;
 use super::feed::{Closed, Feed};
 use super::pause::Pause;
+use super::pods::{HASH, MAX_PODS, pod};
 use crate::config::Metadata;
 
 /// Events that wait for the pipeline; beyond, nothing is read from the API server.
 const EVENTS: usize = 256;
-/// Pods of one node, beyond which something is wrong.
-const MAX_PODS: usize = 8_192;
 const MAX_SERVICES: usize = 65_536;
-/// The label with which a Deployment marks its pods.
-const HASH: &str = "pod-template-hash";
 
 /// Until cancelled.
 pub async fn follow(node: Arc<str>, config: Metadata, feed: Feed, cancel: CancellationToken) {
@@ -177,39 +174,6 @@ fn ended(resource: Resource, namespace: Arc<str>, name: Arc<str>, uid: Arc<str>)
     match resource {
         Resource::Pods => Change::PodGone { uid },
         _ => Change::ServiceGone { namespace, name },
-    }
-}
-
-fn pod(pod: reflector::Pod) -> model::Pod {
-    let over = matches!(pod.phase, reflector::Phase::Succeeded | reflector::Phase::Failed);
-    let hash = pod.labels.iter().find(|(key, _)| &**key == HASH).map(|(_, hash)| hash);
-    let workload = pod.owner.map(|owner| workload(owner, hash));
-    let containers = pod.containers.into_iter();
-    let containers =
-        containers.filter_map(|it| Some(model::Container { id: it.id?, name: it.name }));
-    model::Pod {
-        uid: pod.uid,
-        namespace: pod.namespace,
-        name: pod.name.clone(),
-        node: pod.node,
-        // A pod that is over has its address no longer, whatever it says.
-        ips: if over { Vec::new() } else { pod.ips },
-        host_network: pod.host_network,
-        workload,
-        containers: containers.collect(),
-        labels: pod.labels.into_iter().filter(|(key, _)| &**key != HASH).collect(),
-        zone: None,
-    }
-}
-
-/// The owner's owner is not told here; a Deployment's ReplicaSet is named by it and by the hash in its pods' label.
-fn workload(owner: reflector::OwnerReference, hash: Option<&Arc<str>>) -> Workload {
-    let deployment = hash
-        .filter(|_| &*owner.kind == "ReplicaSet" && &*owner.api_group == "apps")
-        .and_then(|hash| owner.name.strip_suffix(&**hash)?.strip_suffix('-'));
-    match deployment {
-        Some(name) => Workload { kind: "Deployment".into(), name: name.into() },
-        None => Workload { kind: owner.kind, name: owner.name },
     }
 }
 

@@ -4,6 +4,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
+use daemon::tls;
+
 use crate::config::Source;
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -52,19 +54,21 @@ pub struct Facts {
     pub resyncs: u64,
     /// Items that could not be understood.
     pub malformed: u64,
+    /// Of the files for TLS, where it is spoken.
+    pub certificates: Option<tls::Facts>,
 }
 
-#[derive(Debug)]
 pub struct Link {
     source: Source,
     facts: Mutex<(Facts, Instant)>,
     bytes: AtomicU64,
+    tls: Mutex<Option<tls::Client>>,
 }
 
 impl Link {
     pub fn new(source: Source) -> Self {
         let facts = Mutex::new((Facts::default(), Instant::now()));
-        Self { source, facts, bytes: AtomicU64::new(0) }
+        Self { source, facts, bytes: AtomicU64::new(0), tls: Mutex::default() }
     }
 
     pub fn source(&self) -> Source {
@@ -77,11 +81,18 @@ impl Link {
             facts.stale_seconds = since.elapsed().as_secs_f64();
         }
         facts.bytes_received = self.bytes.load(Ordering::Relaxed);
+        let tls = self.tls.lock().unwrap_or_else(PoisonError::into_inner);
+        facts.certificates = tls.as_ref().map(|tls| tls.facts());
         facts
     }
 
     pub fn received(&self, bytes: u64) {
         self.bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// Whose facts are told with the others.
+    pub(super) fn certificates(&self, tls: &tls::Client) {
+        *self.tls.lock().unwrap_or_else(PoisonError::into_inner) = Some(tls.clone());
     }
 
     pub(super) fn change(&self, change: impl FnOnce(&mut Facts)) {

@@ -5,9 +5,14 @@
 //! [`Change::Fresh`] follows once everything that was missed has been sent.
 
 mod cluster;
+mod connection;
+mod error;
 mod feed;
+mod hub;
+mod kubelet;
 mod link;
 mod pause;
+mod pods;
 mod wanted;
 
 use std::convert::Infallible;
@@ -38,22 +43,24 @@ pub fn start(
     let (out, changes) = sync_channel(CHANGES);
     let again = Policy::Restart(Backoff::default());
     let (node, config, link, wanted) = (node.clone(), config.clone(), link.clone(), wanted.clone());
-    match config.source {
-        Source::None => {
-            // Complete as it is: nobody must wait for it.
-            let _ = out.try_send(Change::Synced);
-        }
-        Source::Kube => supervisor.task("metadata", again, move |cancel| {
-            let feed = Feed::new(out.clone(), link.clone());
-            let follow = cluster::follow(node.clone(), config.clone(), feed, cancel);
-            async move {
-                follow.await;
-                Ok::<_, Infallible>(())
-            }
-        }),
-        Source::Hub | Source::Kubelet => {
-            let _ = wanted;
-        }
+    let source = config.source;
+    if source == Source::None {
+        // Complete as it is: nobody must wait for it.
+        let _ = out.try_send(Change::Synced);
+        return changes;
     }
+    supervisor.task("metadata", again, move |cancel| {
+        let feed = Feed::new(out.clone(), link.clone());
+        let (node, config, wanted) = (node.clone(), config.clone(), wanted.clone());
+        async move {
+            match source {
+                Source::Hub => hub::follow(node, config, feed, wanted, cancel).await,
+                Source::Kube => cluster::follow(node, config, feed, cancel).await,
+                Source::Kubelet => kubelet::follow(node, config, feed, cancel).await,
+                Source::None => {}
+            }
+            Ok::<_, Infallible>(())
+        }
+    });
     changes
 }

@@ -15,7 +15,6 @@ impl Pause {
         jitter(self.0)
     }
 
-    #[cfg_attr(not(test), expect(dead_code))]
     pub fn reset(&mut self) {
         self.0 = Duration::ZERO;
     }

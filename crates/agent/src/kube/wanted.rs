@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use hashbrown::{HashMap, HashSet};
+use hashbrown::HashMap;
 use tokio::sync::Notify;
 
 use crate::identity::Wish;
@@ -17,16 +17,32 @@ pub struct Wanted {
 
 #[derive(Debug, Default)]
 struct Inner {
-    wanted: HashSet<IpAddr>,
-    /// Not told yet, and whether it is wanted or was dropped.
-    untold: HashMap<IpAddr, bool>,
+    /// Each with whether it was answered since it is wanted.
+    wanted: HashMap<IpAddr, bool>,
+    untold: HashMap<IpAddr, News>,
 }
 
-/// What is to be told.
+/// What the hub was not told yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum News {
+    Add,
+    Drop,
+    /// Dropped and wanted anew: the answer is to be told again.
+    Again,
+}
+
+/// What is to be told: first what is dropped, then what is added. An address may be in both.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct News {
-    pub add: Vec<IpAddr>,
+pub struct Told {
     pub drop: Vec<IpAddr>,
+    pub add: Vec<IpAddr>,
+}
+
+/// Everything that is wanted.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct All {
+    pub answered: Vec<IpAddr>,
+    pub others: Vec<IpAddr>,
 }
 
 impl Wanted {
@@ -36,42 +52,66 @@ impl Wanted {
             return;
         }
         let mut inner = self.lock();
+        let Inner { wanted, untold } = &mut *inner;
         for wish in wishes {
             match wish {
                 Wish::Want(ip) => {
-                    inner.wanted.insert(ip);
-                    inner.untold.insert(ip, true);
+                    wanted.insert(ip, false);
+                    let news = untold.entry(ip).or_insert(News::Add);
+                    if *news == News::Drop {
+                        *news = News::Again;
+                    }
                 }
                 Wish::Drop(ip) => {
-                    inner.wanted.remove(&ip);
-                    inner.untold.insert(ip, false);
+                    wanted.remove(&ip);
+                    untold.insert(ip, News::Drop);
                 }
             }
         }
         // While nobody is there to be told, drops are forgotten: a new stream begins with all that is wanted.
-        if inner.untold.len() > 2 * inner.wanted.len() + 1024 {
-            let Inner { wanted, untold } = &mut *inner;
-            untold.retain(|ip, _| wanted.contains(ip));
+        if untold.len() > 2 * wanted.len() + 1024 {
+            untold.retain(|ip, _| wanted.contains_key(ip));
         }
         drop(inner);
         self.changed.notify_one();
     }
 
-    /// Everything that is wanted: for a new stream.
-    pub fn all(&self) -> Vec<IpAddr> {
+    /// For a new stream.
+    pub fn all(&self) -> All {
         let mut inner = self.lock();
         inner.untold.clear();
-        inner.wanted.iter().copied().collect()
+        let mut all = All::default();
+        for (ip, answered) in &inner.wanted {
+            if *answered { all.answered.push(*ip) } else { all.others.push(*ip) }
+        }
+        all
     }
 
     /// What changed since the last call of this or of [`Self::all`].
-    pub fn news(&self) -> News {
+    pub fn news(&self) -> Told {
         let untold = std::mem::take(&mut self.lock().untold);
-        let mut news = News::default();
-        for (ip, wanted) in untold {
-            if wanted { news.add.push(ip) } else { news.drop.push(ip) }
+        let mut told = Told::default();
+        for (ip, news) in untold {
+            if matches!(news, News::Drop | News::Again) {
+                told.drop.push(ip);
+            }
+            if matches!(news, News::Add | News::Again) {
+                told.add.push(ip);
+            }
         }
-        news
+        told
+    }
+
+    /// The answer is on its way to the pipeline.
+    pub fn answered(&self, ip: IpAddr) {
+        if let Some(answered) = self.lock().wanted.get_mut(&ip) {
+            *answered = true;
+        }
+    }
+
+    /// Everything will be answered anew.
+    pub fn forget_answers(&self) {
+        self.lock().wanted.values_mut().for_each(|answered| *answered = false);
     }
 
     /// Returns when there may be news.
@@ -92,17 +132,40 @@ mod tests {
         [10, 0, 0, last].into()
     }
 
+    fn told(wanted: &Wanted, drop: &[u8], add: &[u8]) {
+        let mut news = wanted.news();
+        news.drop.sort_unstable();
+        news.add.sort_unstable();
+        let ips = |all: &[u8]| all.iter().copied().map(ip).collect();
+        assert_eq!(news, Told { drop: ips(drop), add: ips(add) });
+    }
+
     #[test]
     fn the_last_wish_counts_and_a_new_stream_begins_with_all() {
         let wanted = Wanted::default();
         wanted.apply([Wish::Want(ip(1)), Wish::Want(ip(2)), Wish::Drop(ip(1))].into_iter());
-        assert_eq!(wanted.news(), News { add: vec![ip(2)], drop: vec![ip(1)] });
-        assert_eq!(wanted.news(), News::default());
+        told(&wanted, &[1], &[2]);
+        told(&wanted, &[], &[]);
         wanted.apply([Wish::Want(ip(3))].into_iter());
-        let mut all = wanted.all();
-        all.sort_unstable();
-        assert_eq!(all, [ip(2), ip(3)]);
-        assert_eq!(wanted.news(), News::default());
+        wanted.answered(ip(2));
+        wanted.answered(ip(9));
+        assert_eq!(wanted.all(), All { answered: vec![ip(2)], others: vec![ip(3)] });
+        told(&wanted, &[], &[]);
+        wanted.forget_answers();
+        assert!(wanted.all().answered.is_empty());
+    }
+
+    #[test]
+    fn what_is_wanted_anew_is_asked_for_anew() {
+        let wanted = Wanted::default();
+        wanted.apply([Wish::Want(ip(1)), Wish::Want(ip(2))].into_iter());
+        told(&wanted, &[], &[1, 2]);
+        wanted.answered(ip(1));
+        wanted.apply([Wish::Drop(ip(1)), Wish::Want(ip(1))].into_iter());
+        told(&wanted, &[1], &[1]);
+        wanted.apply([Wish::Drop(ip(2)), Wish::Want(ip(2)), Wish::Drop(ip(2))].into_iter());
+        told(&wanted, &[2], &[]);
+        assert_eq!(wanted.all(), All { answered: vec![], others: vec![ip(1)] });
     }
 
     #[test]
