@@ -75,6 +75,39 @@ fn a_long_lived_connection_reports_while_it_lives() {
     );
 }
 
+/// More at once than one buffer of an iterator and one chunk of keys hold: none falls between two of them.
+#[test]
+fn every_socket_of_a_large_read_is_told() {
+    const SOCKETS: u64 = 700;
+    let (listener, address) = listen(Ipv4Addr::LOCALHOST);
+    let sink = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let to = sink.local_addr().unwrap();
+    let mut session = Session::start();
+    let mut pairs = Vec::new();
+    let mut senders = Vec::new();
+    for _ in 0..SOCKETS {
+        let client = TcpStream::connect(address).unwrap();
+        pairs.push((client, listener.accept().unwrap().0));
+        senders.push(UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap());
+    }
+    for turn in 1..=3 {
+        for (client, server) in &mut pairs {
+            client.write_all(b"seven..").unwrap();
+            server.read_exact(&mut [0; 7]).unwrap();
+        }
+        for sender in &senders {
+            sender.send_to(b"five.", to).unwrap();
+        }
+        session.until("every byte of the turn", |session| {
+            moved(session, address.port(), Direction::Egress).bytes_sent == turn * SOCKETS * 7
+                && moved(session, address.port(), Direction::Ingress).bytes_received
+                    == turn * SOCKETS * 7
+                && moved(session, to.port(), Direction::Egress).bytes_sent == turn * SOCKETS * 5
+        });
+    }
+    assert_eq!(session.count(address.port(), ConnectionEvent::Closed), 0);
+}
+
 /// Exchanges datagrams between two sockets of `ip` and checks both ends' flows.
 fn check_udp(ip: impl Into<IpAddr>, connected: bool) {
     let ip = ip.into();
