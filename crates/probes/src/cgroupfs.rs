@@ -20,7 +20,8 @@ fn find(mounts: &str) -> Option<PathBuf> {
         let (root, point) = (fields.nth(3)?, fields.next()?);
         let mut parts = root.split('/').filter(|part| !part.is_empty());
         let above = parts.clone().count();
-        (filesystem.starts_with("cgroup2 ") && parts.all(|part| part == "..")).then_some((above, point))
+        (filesystem.starts_with("cgroup2 ") && parts.all(|part| part == ".."))
+            .then_some((above, point))
     });
     let best = points.min_by_key(|&(above, point)| (std::cmp::Reverse(above), point.len()));
     best.map(|(_, point)| point.into())

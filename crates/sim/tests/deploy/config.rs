@@ -20,7 +20,7 @@ pub fn check(objects: &Objects) -> Vec<String> {
             };
             match command {
                 "agent" => agent(objects, workload, container, content, &mut wrong),
-                "hub" => hub(workload, container, content, &mut wrong),
+                "hub" => hub(objects, container, content, &mut wrong),
                 other => wrong(format!("no such command: {other}")),
             }
         }
@@ -28,7 +28,13 @@ pub fn check(objects: &Objects) -> Vec<String> {
     found
 }
 
-fn agent(objects: &Objects, workload: &Value, container: &Value, content: &str, wrong: &mut impl FnMut(String)) {
+fn agent(
+    objects: &Objects,
+    workload: &Value,
+    container: &Value,
+    content: &str,
+    wrong: &mut impl FnMut(String),
+) {
     let config = match agent::Config::parse(content, Some("node")) {
         Ok(config) => config,
         Err(error) => return wrong(error.to_string()),
@@ -62,7 +68,9 @@ fn agent(objects: &Objects, workload: &Value, container: &Value, content: &str, 
         if !ports.iter().any(|port| port["port"] == hub.port) {
             wrong(format!("{hub} is no Service"));
         }
-        for certificate in objects.of("Certificate").filter(|it| it["metadata"]["name"] == "amphipod-hub") {
+        for certificate in
+            objects.of("Certificate").filter(|it| it["metadata"]["name"] == "amphipod-hub")
+        {
             if !list(&certificate["spec"]["dnsNames"]).iter().any(|name| *name == *hub.host) {
                 wrong(format!("the hub's certificate is not for {}", hub.host));
             }
@@ -73,39 +81,46 @@ fn agent(objects: &Objects, workload: &Value, container: &Value, content: &str, 
     for source in volumes.flat_map(|volume| list(&volume["projected"]["sources"])) {
         let audience = &source["serviceAccountToken"]["audience"];
         let hub = objects.of("ConfigMap").find_map(|map| map["data"]["hub.toml"].as_str());
-        if !hub.is_some_and(|text| text.contains(&format!("audience = {audience}"))) {
+        let hub = hub.and_then(|content| hub::Config::parse(content).ok());
+        if hub.and_then(|config| config.inventory.audience).as_deref() != audience.as_str() {
             wrong(format!("the hub takes no tokens for {audience}"));
         }
     }
 }
 
-/// Ports and files.
-fn hub(workload: &Value, container: &Value, content: &str, wrong: &mut impl FnMut(String)) {
-    let config: toml::Table = match toml::from_str(content) {
+fn hub(objects: &Objects, container: &Value, content: &str, wrong: &mut impl FnMut(String)) {
+    let config = match hub::Config::parse(content) {
         Ok(config) => config,
         Err(error) => return wrong(error.to_string()),
     };
-    for section in ["hub", "inventory"] {
-        let listen = config.get(section).and_then(|it| it.get("listen")?.as_str());
-        let port = listen.and_then(|it| it.rsplit_once(':')?.1.parse().ok());
-        if !has_number(container, port) {
-            wrong(format!("{section}.listen: {listen:?} is no port of the container"));
+    for address in [config.listen, Some(config.inventory.listen)] {
+        if !has_number(container, address.map(|address| address.port())) {
+            wrong(format!("listens on {address:?}, which is no port of the container"));
+        }
+        if address.is_some_and(|address| address.ip().is_loopback()) {
+            wrong("listens where nobody else comes".into());
         }
     }
-    let inventory = config.get("inventory").and_then(toml::Value::as_table);
-    for key in ["certificate", "key", "client_ca"] {
-        let path = inventory.and_then(|it| it.get(key)?.as_str());
-        if path.is_some_and(|path| !mounted(container, path)) {
-            wrong(format!("inventory.{key}: {path:?} is in no volume"));
+    let Some(tls) = config.inventory.tls else { return wrong("has no certificate".into()) };
+    for path in [&tls.certificate, &tls.key].into_iter().chain(&tls.client_ca) {
+        if !mounted(container, &path.display().to_string()) {
+            wrong(format!("{} is in no volume", path.display()));
         }
     }
-    if !list(&pod(workload)["volumes"]).iter().any(|volume| volume["secret"].is_object()) {
-        wrong("has no certificate".into());
+    let roles = objects.of("ClusterRole").flat_map(|role| list(&role["rules"]));
+    let reviews = roles.flat_map(|rule| list(&rule["resources"])).any(|it| it == "tokenreviews");
+    if config.inventory.audience.is_some() != reviews {
+        wrong("takes tokens if, and only if, it may have them reviewed".into());
     }
 }
 
 /// The text that a ConfigMap brings to this path of the container.
-fn file<'a>(objects: &'a Objects, workload: &Value, container: &Value, path: &str) -> Option<&'a str> {
+fn file<'a>(
+    objects: &'a Objects,
+    workload: &Value,
+    container: &Value,
+    path: &str,
+) -> Option<&'a str> {
     let (folder, name) = path.rsplit_once('/')?;
     let mount = list(&container["volumeMounts"]).iter().find(|it| it["mountPath"] == folder)?;
     let volume = list(&pod(workload)["volumes"]).iter().find(|it| it["name"] == mount["name"])?;

@@ -18,7 +18,7 @@ impl Objects {
     }
 
     pub fn find(&self, kind: &str, name: &str) -> Option<&Value> {
-        self.of(kind).find(|object| object["metadata"]["name"] == name)
+        self.0.iter().find(|it| it["kind"] == kind && it["metadata"]["name"] == name)
     }
 
     pub fn workloads(&self) -> impl Iterator<Item = &Value> {

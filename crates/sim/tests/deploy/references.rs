@@ -18,14 +18,12 @@ pub fn check(objects: &Objects) -> Vec<String> {
         let mut wrong = |what: String| found.push(format!("{}: {what}", title(object)));
         match text(&object["kind"]) {
             "Service" => service(objects, object, &mut wrong),
-            "PodDisruptionBudget" => {
-                if objects.selected(&object["spec"]["selector"]).next().is_none() {
-                    wrong("selects no pod".into());
-                }
-            }
+            "PodDisruptionBudget" => budget(objects, object, &mut wrong),
             "NetworkPolicy" => policy(objects, object, &mut wrong),
             "ClusterRoleBinding" | "RoleBinding" => binding(objects, object, &mut wrong),
-            "PodMonitor" => monitor(objects.selected(&object["spec"]["selector"]).collect(), object, &mut wrong),
+            "PodMonitor" => {
+                monitor(objects.selected(&object["spec"]["selector"]).collect(), object, &mut wrong)
+            }
             "ServiceMonitor" => {
                 let selector = &object["spec"]["selector"]["matchLabels"];
                 let services = objects.of("Service").filter(|service| carries(service, selector));
@@ -51,8 +49,13 @@ pub fn check(objects: &Objects) -> Vec<String> {
 
 /// The one namespace, of all that live in one.
 fn namespace(objects: &Objects, object: &Value, found: &mut Vec<String>) {
-    let everywhere =
-        ["Namespace", "PriorityClass", "ClusterRole", "ClusterRoleBinding", "SecurityContextConstraints"];
+    let everywhere = [
+        "Namespace",
+        "PriorityClass",
+        "ClusterRole",
+        "ClusterRoleBinding",
+        "SecurityContextConstraints",
+    ];
     let namespace = &object["metadata"]["namespace"];
     if everywhere.iter().any(|kind| object["kind"] == *kind) {
         return;
@@ -68,7 +71,10 @@ fn of_workload(objects: &Objects, workload: &Value, found: &mut Vec<String>) {
     if !objects.selected(&workload["spec"]["selector"]).any(|it| it == workload) {
         wrong("does not select its own pods".into());
     }
-    for (kind, name) in [("ServiceAccount", &pod["serviceAccountName"]), ("PriorityClass", &pod["priorityClassName"])] {
+    for (kind, name) in [
+        ("ServiceAccount", &pod["serviceAccountName"]),
+        ("PriorityClass", &pod["priorityClassName"]),
+    ] {
         if objects.find(kind, text(name)).is_none() {
             wrong(format!("no {kind} {name}"));
         }
@@ -78,7 +84,9 @@ fn of_workload(objects: &Objects, workload: &Value, found: &mut Vec<String>) {
         if !map.is_null() && !has_keys(objects, "ConfigMap", &map["name"], &map["items"]) {
             wrong(format!("no ConfigMap {} with what is mounted of it", map["name"]));
         }
-        if !secret.is_null() && !has_keys(objects, "Secret", &secret["secretName"], &secret["items"]) {
+        if !secret.is_null()
+            && !has_keys(objects, "Secret", &secret["secretName"], &secret["items"])
+        {
             wrong(format!("nobody makes the Secret {}", secret["secretName"]));
         }
     }
@@ -127,6 +135,12 @@ fn service(objects: &Objects, service: &Value, wrong: &mut impl FnMut(String)) {
         if !workloads.iter().all(|workload| has_port(workload, &port["targetPort"])) {
             wrong(format!("the pods have no port {}", port["targetPort"]));
         }
+    }
+}
+
+fn budget(objects: &Objects, budget: &Value, wrong: &mut impl FnMut(String)) {
+    if objects.selected(&budget["spec"]["selector"]).next().is_none() {
+        wrong("selects no pod".into());
     }
 }
 
@@ -184,7 +198,8 @@ fn monitor(targets: Vec<&Value>, monitor: &Value, wrong: &mut impl FnMut(String)
     for endpoint in list(&spec["endpoints"]).iter().chain(list(&spec["podMetricsEndpoints"])) {
         let port = &endpoint["port"];
         let has = |target: &&Value| {
-            has_port(target, port) || list(&target["spec"]["ports"]).iter().any(|it| it["name"] == *port)
+            has_port(target, port)
+                || list(&target["spec"]["ports"]).iter().any(|it| it["name"] == *port)
         };
         if !targets.iter().all(has) {
             wrong(format!("no port {port}"));

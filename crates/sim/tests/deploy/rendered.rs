@@ -17,7 +17,8 @@ pub fn source(path: &str) -> String {
 
 pub fn overlays() -> Vec<String> {
     let folder = fs::read_dir(root().join("deploy/overlays")).unwrap();
-    let mut names: Vec<_> = folder.map(|it| it.unwrap().file_name().into_string().unwrap()).collect();
+    let mut names: Vec<_> =
+        folder.map(|it| it.unwrap().file_name().into_string().unwrap()).collect();
     names.sort();
     assert!(names.len() >= 5, "{names:?}");
     names
@@ -53,9 +54,11 @@ fn list(folder: &Path, files: &mut Vec<PathBuf>) {
 
 /// `None` without a kubectl that knows components (1.21).
 fn render(overlay: &str) -> Option<String> {
-    let version = Command::new("kubectl").args(["version", "--client", "--output=json"]).output().ok()?;
+    let version =
+        Command::new("kubectl").args(["version", "--client", "--output=json"]).output().ok()?;
     let version: serde_json::Value = serde_json::from_slice(&version.stdout).ok()?;
-    let minor: u32 = version["clientVersion"]["minor"].as_str()?.trim_end_matches('+').parse().ok()?;
+    let minor: u32 =
+        version["clientVersion"]["minor"].as_str()?.trim_end_matches('+').parse().ok()?;
     if minor < 21 {
         return None;
     }
@@ -71,10 +74,13 @@ fn they_are_what_kustomize_makes() {
     let digest = format!("{:016x}", digest());
     for overlay in overlays() {
         let path = format!("deploy/rendered/{overlay}.yaml");
-        let head = format!("# Made by `./x manifests` from deploy/overlays/{overlay}; digest of the sources: {digest}\n");
+        let head = format!(
+            "# Made by `./x manifests` from deploy/overlays/{overlay}; digest of the sources: {digest}\n"
+        );
         let rendered = render(&overlay);
         if write {
-            let rendered = rendered.expect("a kubectl of 1.21 or newer: https://kubernetes.io/docs/tasks/tools/");
+            let rendered = rendered
+                .expect("a kubectl of 1.21 or newer: https://kubernetes.io/docs/tasks/tools/");
             fs::create_dir_all(root().join("deploy/rendered")).unwrap();
             fs::write(root().join(&path), head + &rendered).unwrap();
             continue;
@@ -82,8 +88,12 @@ fn they_are_what_kustomize_makes() {
         let kept = source(&path);
         assert!(kept.starts_with(&head), "{path} is older than its sources: ./x manifests");
         match rendered {
-            Some(rendered) => assert!(kept == head + &rendered, "{path} is not what kubectl makes: ./x manifests"),
-            None => println!("NOT RUN: no kubectl of 1.21 or newer here; only the sources' digest was compared"),
+            Some(rendered) => {
+                assert!(kept == head + &rendered, "{path} is not what kubectl makes: ./x manifests")
+            }
+            None => println!(
+                "NOT RUN: no kubectl of 1.21 or newer here; only the sources' digest was compared"
+            ),
         }
     }
 }

@@ -42,7 +42,8 @@ fn workload(workload: &Value, wrong: &mut impl FnMut(String)) {
         wrong("terminationGracePeriodSeconds: less than a drain takes".into());
     }
     for container in containers(workload) {
-        let mut wrong = |what: &str| wrong(format!("container {}: {what}", text(&container["name"])));
+        let mut wrong =
+            |what: &str| wrong(format!("container {}: {what}", text(&container["name"])));
         confined(container, &pod["securityContext"], is_agent, &mut wrong);
         for (kind, resource) in
             ["requests", "limits"].iter().flat_map(|kind| [(kind, "cpu"), (kind, "memory")])
@@ -71,9 +72,11 @@ fn workload(workload: &Value, wrong: &mut impl FnMut(String)) {
 fn confined(container: &Value, of_pod: &Value, is_agent: bool, wrong: &mut impl FnMut(&str)) {
     let context = &container["securityContext"];
     let either = |key: &str| if context[key].is_null() { &of_pod[key] } else { &context[key] };
-    for (key, expected) in
-        [("privileged", false), ("allowPrivilegeEscalation", false), ("readOnlyRootFilesystem", true)]
-    {
+    for (key, expected) in [
+        ("privileged", false),
+        ("allowPrivilegeEscalation", false),
+        ("readOnlyRootFilesystem", true),
+    ] {
         if context[key] != expected {
             wrong(&format!("securityContext.{key} is not {expected}"));
         }
@@ -87,15 +90,21 @@ fn confined(container: &Value, of_pod: &Value, is_agent: bool, wrong: &mut impl 
             wrong(&format!("capability {} is not listed", text(capability)));
         }
     }
-    if is_agent && !CAPABILITIES[..4].iter().all(|it| added.iter().any(|capability| capability == it)) {
+    if is_agent
+        && !CAPABILITIES[..4].iter().all(|it| added.iter().any(|capability| capability == it))
+    {
         wrong("lacks a capability that the agent needs");
     }
-    if !is_agent && (either("runAsNonRoot") != true || either("runAsUser").as_u64().is_none_or(|uid| uid == 0)) {
+    if !is_agent
+        && (either("runAsNonRoot") != true
+            || either("runAsUser").as_u64().is_none_or(|uid| uid == 0))
+    {
         wrong("may run as root");
     }
     let seccomp = text(&either("seccompProfile")["type"]);
     // Where the default profile refuses bpf(), spc_t says that somebody knew.
-    let excused = is_agent && context["seLinuxOptions"]["type"] == "spc_t" && seccomp == "Unconfined";
+    let excused =
+        is_agent && context["seLinuxOptions"]["type"] == "spc_t" && seccomp == "Unconfined";
     if seccomp != "RuntimeDefault" && !excused {
         wrong("seccompProfile is not RuntimeDefault");
     }
@@ -110,7 +119,9 @@ fn role(role: &Value, wrong: &mut impl FnMut(String)) {
         }
         let reads = verbs.iter().all(|verb| VERBS.contains(verb));
         let reviews = resources == ["tokenreviews"] && verbs == ["create"];
-        let uses = resources == ["securitycontextconstraints"] && verbs == ["use"] && !of("resourceNames").is_empty();
+        let uses = resources == ["securitycontextconstraints"]
+            && verbs == ["use"]
+            && !of("resourceNames").is_empty();
         if !(reads || reviews || uses) || resources.contains(&"secrets") {
             wrong(format!("may {verbs:?} {resources:?}"));
         }
@@ -118,7 +129,9 @@ fn role(role: &Value, wrong: &mut impl FnMut(String)) {
 }
 
 fn constraints(object: &Value, wrong: &mut impl FnMut(String)) {
-    for key in ["allowPrivilegedContainer", "allowPrivilegeEscalation", "allowHostNetwork", "allowHostIPC"] {
+    for key in
+        ["allowPrivilegedContainer", "allowPrivilegeEscalation", "allowHostNetwork", "allowHostIPC"]
+    {
         if object[key] != false {
             wrong(format!("{key} is not false"));
         }
