@@ -7,10 +7,14 @@ use super::tree::Tree;
 const EMPTY: [&str; 9] =
     ["manager", "managers", "util", "utils", "common", "helper", "helpers", "misc", "handler2"];
 
+/// Products that bear such a name.
+const PRODUCTS: [&str; 1] = ["cert-manager"];
+
 pub fn nouns(tree: &Tree) -> Vec<Finding> {
     let mut findings = Vec::new();
     for file in &tree.files {
         let parts = file.path.split('/').map(|part| part.split('.').next().unwrap_or(part));
+        let parts = parts.filter(|part| !PRODUCTS.contains(part));
         if let Some(name) =
             parts.flat_map(|part| part.split(['_', '-'])).find(|name| EMPTY.contains(name))
         {
@@ -50,6 +54,11 @@ mod tests {
             nouns,
             &[("crates/task_manager/src/lib.rs", "")],
             &["crates/task_manager/src/lib.rs"],
+        );
+        Tree::check(
+            nouns,
+            &[("deploy/overlays/cert-manager/a.yaml", ""), ("deploy/cert-managers/a.yaml", "")],
+            &["deploy/cert-managers/a.yaml"],
         );
         Tree::check(
             nouns,

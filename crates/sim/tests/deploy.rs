@@ -1,0 +1,36 @@
+//! What `deploy` puts into a cluster: every object against the types of its kind, what refers to what, and the house
+//! rules. No cluster is needed. `./x manifests` makes `deploy/rendered`.
+
+// Functions that tests share are tests, too.
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+#[path = "deploy/broken.rs"]
+mod broken;
+#[path = "deploy/config.rs"]
+mod config;
+#[path = "deploy/objects.rs"]
+mod objects;
+#[path = "deploy/references.rs"]
+mod references;
+#[path = "deploy/rendered.rs"]
+mod rendered;
+#[path = "deploy/rules.rs"]
+mod rules;
+#[path = "deploy/schema.rs"]
+mod schema;
+
+use objects::Objects;
+
+/// What is wrong with the objects of an overlay, one line for each.
+pub fn findings(objects: &Objects) -> Vec<String> {
+    let checks = [schema::check, references::check, rules::check, config::check];
+    checks.iter().flat_map(|check| check(objects)).collect()
+}
+
+#[test]
+fn every_overlay_is_sound() {
+    for overlay in rendered::overlays() {
+        let found = findings(&rendered::read(&overlay));
+        assert!(found.is_empty(), "{overlay}:\n{}", found.join("\n"));
+    }
+}
