@@ -2,7 +2,7 @@
 
 use std::mem::MaybeUninit;
 
-use crate::skel::{cgroup, drop, flow, tcp};
+use crate::skel::{cgroup, dns, drop, flow, tcp};
 
 /// A type of which any bytes are a value.
 ///
@@ -22,6 +22,7 @@ plain!(
     flow::types::flow_event,
     flow::types::flow_peer,
     flow::types::flow_peer_key,
+    dns::types::dns_event,
     drop::types::drop_key,
     drop::types::drop_count,
     cgroup::types::cgroup_event,

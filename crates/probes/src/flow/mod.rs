@@ -38,6 +38,11 @@ pub const PROBE: Probe = Probe {
     run,
 };
 
+/// The names under which the storage of sockets is shared, and the places for programs that look into DNS messages.
+pub const SOCKETS: &str = "flow_sockets";
+pub const EGRESS_TAP: &str = "dns_egress_tap";
+pub const INGRESS_TAP: &str = "dns_ingress_tap";
+
 fn run(ctx: &Context) -> Result<(), Error> {
     let sockets = ctx.shared.get(crate::tcp::SOCKETS);
     let mut storage = MaybeUninit::uninit();
@@ -45,6 +50,11 @@ fn run(ctx: &Context) -> Result<(), Error> {
         FlowSkelBuilder::default().open(&mut storage).map_err(|error| ctx.error(error))?;
     open.progs.flow_older.set_autoload(ctx.features.sock_from_file);
     open.progs.flow_tcp.set_autoload(sockets.is_some());
+    if let (Some(rodata), true) = (&mut open.maps.rodata_data, ctx.settings.dns.enabled) {
+        for (to, from) in rodata.dns_ports.iter_mut().zip(&ctx.settings.dns.ports) {
+            *to = *from;
+        }
+    }
     open.maps
         .flow_peers
         .set_max_entries(ctx.settings.flow.max_peers)
@@ -62,12 +72,26 @@ fn run(ctx: &Context) -> Result<(), Error> {
         ctx.attach_cgroup(&skel.progs.flow_egress, root.as_raw_fd()),
         ctx.attach_cgroup(&skel.progs.flow_ingress, root.as_raw_fd()),
     ];
+    share(ctx, &skel)?;
     let readers = Readers {
         tcp: attach_tcp(ctx, &skel, sockets),
         other: ctx.attach_map_iterator(&skel.progs.flow_other, &skel.maps.flow_sockets),
     };
     ctx.ready();
     follow(ctx, &mut skel, &readers)
+}
+
+/// With the probe that looks into DNS messages.
+fn share(ctx: &Context, skel: &FlowSkel<'_>) -> Result<(), Error> {
+    let maps = [
+        (SOCKETS, MapHandle::try_from(&skel.maps.flow_sockets)),
+        (EGRESS_TAP, MapHandle::try_from(&skel.maps.dns_egress_tap)),
+        (INGRESS_TAP, MapHandle::try_from(&skel.maps.dns_ingress_tap)),
+    ];
+    for (name, map) in maps {
+        ctx.shared.publish(name, map.map_err(|error| ctx.error(error))?, ctx.health.clone());
+    }
+    Ok(())
 }
 
 struct Readers {
