@@ -39,14 +39,16 @@ fn answer(query: &[u8], code: u8, records: u16) -> Vec<u8> {
     message
 }
 
-/// A server and a client at `ip`, and a session that takes the server's port for one of DNS.
+/// A server and a client at `ip`, younger than the session, which takes the server's port for one of DNS.
 fn scene(ip: impl Into<IpAddr>) -> (UdpSocket, UdpSocket, Session) {
     let ip = ip.into();
-    let server = UdpSocket::bind((ip, 0)).unwrap();
-    let client = UdpSocket::bind((ip, 0)).unwrap();
-    let port = server.local_addr().unwrap().port();
-    client.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    let free = UdpSocket::bind((ip, 0)).unwrap();
+    let port = free.local_addr().unwrap().port();
+    drop(free);
     let session = Session::with(|settings| settings.dns.ports = vec![54, port]);
+    let server = UdpSocket::bind((ip, port)).unwrap();
+    let client = UdpSocket::bind((ip, 0)).unwrap();
+    client.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
     (server, client, session)
 }
 
