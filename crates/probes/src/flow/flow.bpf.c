@@ -229,10 +229,13 @@ int flow_create(struct bpf_sock *sk)
 	return 1;
 }
 
+/* Bytes count, too: a report made while a packet was counted may have the packet and not its bytes. */
 static __always_inline bool has_news(const struct flow_socket *socket)
 {
 	return socket->counters.packets_sent != socket->reported.packets_sent ||
-	       socket->counters.packets_received != socket->reported.packets_received;
+	       socket->counters.packets_received != socket->reported.packets_received ||
+	       socket->counters.bytes_sent != socket->reported.bytes_sent ||
+	       socket->counters.bytes_received != socket->reported.bytes_received;
 }
 
 /* What the socket moved since the last report, until `now`. */
