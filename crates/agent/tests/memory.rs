@@ -4,7 +4,11 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout)]
 
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{SyncSender, channel};
+use std::thread::JoinHandle;
+use std::time::Duration;
 
 use agent::{App, Config, Feed};
 use model::{
@@ -15,11 +19,13 @@ use probes::{Batch, Report};
 
 const CONNECTIONS: u32 = 50_000;
 const INTERVALS: u64 = 5;
-/// The budget of the whole agent is 40 MB; the probes' rings and libraries need their part.
-const BUDGET_BYTES: u64 = 26 << 20;
+/// Of anonymous memory, which is what the agent keeps of connections. The budget of the whole agent is 40 MB, which the
+/// benchmark holds it to; the rest is for the probes' rings and the program's own pages, of which a build for tests has
+/// more with each dependency, used or not.
+const BUDGET_BYTES: u64 = 20 << 20;
 
 /// Plays the probes on a thread of its own, and ends when it has told everything.
-struct Player(Option<std::thread::JoinHandle<()>>);
+struct Player(Option<JoinHandle<()>>);
 
 impl Feed for Player {
     fn report(&self) -> Report {
@@ -29,7 +35,7 @@ impl Feed for Player {
 
 impl Drop for Player {
     fn drop(&mut self) {
-        let _ = self.0.take().map(std::thread::JoinHandle::join);
+        let _ = self.0.take().map(JoinHandle::join);
     }
 }
 
@@ -76,8 +82,42 @@ fn play(batches: &SyncSender<Batch>) {
     (0..INTERVALS).for_each(|_| send(&flow));
 }
 
+/// Samples this process's anonymous memory until it is told to stop; the most that it saw.
+struct Meter {
+    stop: Arc<AtomicBool>,
+    thread: JoinHandle<u64>,
+}
+
+impl Meter {
+    fn start() -> Self {
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopped = stop.clone();
+        let thread = std::thread::spawn(move || {
+            let mut peak = 0;
+            while !stopped.load(Ordering::Relaxed) {
+                peak = peak.max(anonymous_bytes());
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            peak.max(anonymous_bytes())
+        });
+        Self { stop, thread }
+    }
+
+    fn peak(self) -> u64 {
+        self.stop.store(true, Ordering::Relaxed);
+        self.thread.join().unwrap()
+    }
+}
+
+fn anonymous_bytes() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let anonymous = status.lines().find_map(|line| line.strip_prefix("RssAnon:")).unwrap();
+    anonymous.trim().strip_suffix(" kB").unwrap().parse::<u64>().unwrap() * 1024
+}
+
 #[test]
 fn fifty_thousand_live_connections_fit_the_budget() {
+    let meter = Meter::start();
     let directory = tempfile::tempdir().unwrap();
     let mut config = Config::parse(
         "[agent]\nmode = \"standalone\"\nlisten = \"off\"\ndrain = \"60s\"",
@@ -92,14 +132,12 @@ fn fifty_thousand_live_connections_fit_the_budget() {
     .unwrap();
     let shared = app.shared().clone();
     app.shutdown().unwrap();
-    let total = shared.total.load(std::sync::atomic::Ordering::Relaxed);
+    let total = shared.total.load(Ordering::Relaxed);
     assert_eq!(total, u64::from(CONNECTIONS) * (1 + INTERVALS));
     let active: u64 =
         shared.aggregate().snapshot().traffic.iter().filter_map(|it| it.values.active).sum();
     assert_eq!(active, u64::from(CONNECTIONS));
-    let status = std::fs::read_to_string("/proc/self/status").unwrap();
-    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
-    let peak = peak.trim().strip_suffix(" kB").unwrap().parse::<u64>().unwrap() * 1024;
-    println!("peak resident memory: {:.1} MiB", peak as f64 / f64::from(1 << 20));
+    let peak = meter.peak();
+    println!("peak anonymous memory: {:.1} MiB", peak as f64 / f64::from(1 << 20));
     assert!(peak < BUDGET_BYTES, "{peak} bytes");
 }

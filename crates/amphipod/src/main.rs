@@ -6,6 +6,7 @@ mod completions;
 mod demo;
 mod failure;
 mod filters;
+mod hub;
 mod log;
 mod man;
 mod observe;
@@ -37,6 +38,8 @@ struct Cli {
 enum Command {
     /// Watch this node and serve what is seen
     Agent(agent::Args),
+    /// Watch the cluster once for all agents, and tell each what it wants to know
+    Hub(hub::Args),
     /// Run a small shop of real processes on this host, and watch it
     Demo(demo::Args),
     /// Show records: connections, flows, drops
@@ -72,10 +75,11 @@ fn main() -> ExitCode {
 }
 
 fn run(cli: Cli) -> anyhow::Result<()> {
-    let daemon = matches!(cli.command, Command::Agent(_));
+    let daemon = matches!(cli.command, Command::Agent(_) | Command::Hub(_));
     log::init(&cli.log, if daemon { "info" } else { "warn" })?;
     match cli.command {
         Command::Agent(args) => agent::run(args),
+        Command::Hub(args) => hub::run(args),
         Command::Demo(args) => demo::run(args),
         Command::Observe(args) => observe::run(args),
         Command::Top(args) => top::run(args),

@@ -1,10 +1,11 @@
-//! What agent and hub both stand on: configuration files, supervision, HTTP, metrics and what they cost.
+//! What agent and hub both stand on: configuration files, supervision, HTTP, TLS, metrics and what they cost.
 
 pub mod config;
 mod cost;
 pub mod http;
 pub mod metrics;
 pub mod supervise;
+pub mod tls;
 
 pub use cost::Meter;
 pub use supervise::{Backoff, Policy, Supervisor};

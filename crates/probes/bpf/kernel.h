@@ -179,7 +179,10 @@ enum skb_drop_reason {
 	SKB_DROP_REASON_QUEUE_PURGE = 104,
 };
 
-struct seq_file;
+struct seq_file {
+	unsigned long size;
+	unsigned long count;
+};
 struct bpf_map;
 
 struct bpf_iter_meta {

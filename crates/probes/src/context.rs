@@ -69,6 +69,10 @@ impl Context {
             self.health.loaded(&name, program.as_fd().try_clone_to_owned().ok());
         }
         for map in skel.object().maps() {
+            // Another probe's, or left out.
+            if !map.autocreate() {
+                continue;
+            }
             let name = map.name().to_string_lossy().into_owned();
             if let (false, Ok(handle)) = (name.contains('.'), MapHandle::try_from(&map)) {
                 self.health.map(name, handle);

@@ -14,6 +14,12 @@ pub struct Features {
     pub sock_from_file: bool,
     /// Programs at the exit of kernel functions, and that `inet_csk_accept` is one.
     pub fexit: bool,
+    /// `bpf_rdonly_cast` and `bpf_loop` in programs that user space runs (6.2).
+    pub direct_loads: bool,
+    /// Iterators over the elements of a map; some hardened kernels refuse them.
+    pub map_iterator: bool,
+    /// Iterators over the storage of sockets; refused with them.
+    pub storage_iterator: bool,
 }
 
 impl Features {
@@ -22,6 +28,9 @@ impl Features {
             cookie: loads("feature_cookie"),
             sock_from_file: loads("feature_sock_from_file"),
             fexit: attaches(),
+            direct_loads: loads("feature_direct_loads"),
+            map_iterator: loads("feature_map_iterator"),
+            storage_iterator: loads("feature_storage_iterator"),
         }
     }
 }

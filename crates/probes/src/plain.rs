@@ -20,6 +20,7 @@ macro_rules! plain {
 plain!(
     tcp::types::tcp_event,
     flow::types::flow_event,
+    flow::types::tcp_socket,
     flow::types::flow_peer,
     flow::types::flow_peer_key,
     dns::types::dns_event,

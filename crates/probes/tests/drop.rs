@@ -64,7 +64,7 @@ fn closing_a_connection_is_no_drop() {
         .until("every end", |session| session.count(port, model::ConnectionEvent::Closed) >= 200);
     // What would have been counted until now is delivered at the end.
     let seen = session.finish();
-    let drops = seen.0.iter().filter(|observation| {
+    let drops = seen.observations.iter().filter(|observation| {
         matches!(&observation.subject, model::Subject::Drop(drop) if &*drop.reason == "QUEUE_PURGE")
     });
     assert_eq!(drops.count(), 0);

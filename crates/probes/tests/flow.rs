@@ -75,6 +75,39 @@ fn a_long_lived_connection_reports_while_it_lives() {
     );
 }
 
+/// More at once than one buffer of an iterator and one chunk of keys hold: none falls between two of them.
+#[test]
+fn every_socket_of_a_large_read_is_told() {
+    const SOCKETS: u64 = 700;
+    let (listener, address) = listen(Ipv4Addr::LOCALHOST);
+    let sink = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let to = sink.local_addr().unwrap();
+    let mut session = Session::start();
+    let mut pairs = Vec::new();
+    let mut senders = Vec::new();
+    for _ in 0..SOCKETS {
+        let client = TcpStream::connect(address).unwrap();
+        pairs.push((client, listener.accept().unwrap().0));
+        senders.push(UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap());
+    }
+    for turn in 1..=3 {
+        for (client, server) in &mut pairs {
+            client.write_all(b"seven..").unwrap();
+            server.read_exact(&mut [0; 7]).unwrap();
+        }
+        for sender in &senders {
+            sender.send_to(b"five.", to).unwrap();
+        }
+        session.until("every byte of the turn", |session| {
+            moved(session, address.port(), Direction::Egress).bytes_sent == turn * SOCKETS * 7
+                && moved(session, address.port(), Direction::Ingress).bytes_received
+                    == turn * SOCKETS * 7
+                && moved(session, to.port(), Direction::Egress).bytes_sent == turn * SOCKETS * 5
+        });
+    }
+    assert_eq!(session.count(address.port(), ConnectionEvent::Closed), 0);
+}
+
 /// Exchanges datagrams between two sockets of `ip` and checks both ends' flows.
 fn check_udp(ip: impl Into<IpAddr>, connected: bool) {
     let ip = ip.into();
@@ -269,8 +302,10 @@ fn sockets_that_close_while_they_are_read() {
     let mut flows: HashMap<u64, Counters> = HashMap::new();
     let mut closed: HashMap<u64, Counters> = HashMap::new();
     let mut ends = 0;
-    for observation in
-        seen.0.iter().filter(|seen| seen.local.port() == port || seen.remote.port() == port)
+    for observation in seen
+        .observations
+        .iter()
+        .filter(|seen| seen.local.port() == port || seen.remote.port() == port)
     {
         match &observation.subject {
             Subject::Flow(flow) => add(flows.entry(key(observation)).or_default(), &flow.deltas),
@@ -307,6 +342,8 @@ fn key(observation: &model::Observation) -> u64 {
 fn a_socket_whose_end_was_never_shown_is_reported_once() {
     // A size that no other map has finds this session's.
     let size = 54_321 + pid() % 1000;
+    let (listener, to) = listen(Ipv4Addr::LOCALHOST);
+    let mut client = TcpStream::connect(to).unwrap();
     let mut session = Session::with(|settings| settings.tcp.max_sockets = size);
     let sockets = libbpf_rs::query::MapInfoIter::default()
         .find(|map| map.name == "sockets" && map.max_entries == size)
@@ -318,7 +355,15 @@ fn a_socket_whose_end_was_never_shown_is_reported_once() {
     socket[..3].copy_from_slice(&[established, active, reported]);
     socket[4..6].copy_from_slice(&4242_u16.to_ne_bytes());
     let address = 0xffff_8000_0000_1000_u64.to_ne_bytes();
+    // A single read must not be believed: the entry may be another socket's already. The read that tells of what was
+    // written just before is the first that sees the entry, or came even before it.
+    client.write_all(b"moved").unwrap();
     sockets.update(&address, &socket, libbpf_rs::MapFlags::ANY).unwrap();
+    session.until("a read", |session| {
+        session.flows(to.port()).any(|(_, flow)| flow.deltas.bytes_sent == 5)
+    });
+    assert_eq!(session.count(4242, ConnectionEvent::Closed), 0, "believed at first sight");
+    drop(listener);
     session.until("its end", |session| session.count(4242, ConnectionEvent::Closed) >= 1);
     assert_eq!(sockets.lookup(&address, libbpf_rs::MapFlags::ANY).unwrap(), None);
     assert_eq!(session.finish().count(4242, ConnectionEvent::Closed), 1);

@@ -89,10 +89,10 @@ fn both_ends_are_seen_each_in_its_namespace() {
         (ConnectionEvent::Failed, 0),
         (ConnectionEvent::Closed, 4),
     ] {
-        assert_eq!(seen.count(port, event), expected * count, "{event:?}");
+        seen.expect(port, event, expected * count);
     }
     let mut unique = std::collections::HashSet::new();
-    for (observation, connection) in seen.connections(port) {
+    for (observation, connection) in seen.attributed(port) {
         assert_eq!(observation.process.pid, pid(), "{observation:?}");
         let (namespace, local) = match observation.direction {
             Direction::Egress => (client_namespace, 0),

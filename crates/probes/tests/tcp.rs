@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use harness::{Session, check_exchange, exchange, listen, many, pid};
 use model::{ConnectionEvent, Direction};
+use rustix::net::sockopt::Timeout;
 
 #[test]
 fn loopback_v4() {
@@ -75,20 +76,25 @@ fn reset(stream: TcpStream) {
 fn reset_before_accept() {
     let count = many();
     let (listener, address) = listen(Ipv4Addr::LOCALHOST);
+    // A reset that overtakes the handshake's last packet, on another processor, leaves nothing to accept.
+    let overtaken = Some(Duration::from_secs(2));
+    rustix::net::sockopt::set_socket_timeout(&listener, Timeout::Recv, overtaken).unwrap();
     let mut session = Session::start();
+    let mut accepted = 0;
     for _ in 0..count {
         reset(TcpStream::connect(address).unwrap());
-        drop(listener.accept());
+        accepted += usize::from(listener.accept().is_ok());
     }
-    let port = address.port();
+    assert!(accepted > count - count / 100, "{accepted} of {count} accepted");
+    let (port, ends) = (address.port(), count + accepted);
     session.until("both ends of every reset", |session| {
-        session.count(port, ConnectionEvent::Closed) >= 2 * count
+        session.count(port, ConnectionEvent::Closed) >= ends
     });
     let seen = session.finish();
-    assert_eq!(seen.count(port, ConnectionEvent::Opened), count);
-    assert_eq!(seen.count(port, ConnectionEvent::Accepted), count);
-    assert_eq!(seen.count(port, ConnectionEvent::Closed), 2 * count);
-    for (observation, connection) in seen.connections(port) {
+    seen.expect(port, ConnectionEvent::Opened, count);
+    seen.expect(port, ConnectionEvent::Accepted, accepted);
+    seen.expect(port, ConnectionEvent::Closed, ends);
+    for (observation, connection) in seen.attributed(port) {
         assert_eq!(observation.process.pid, pid(), "{observation:?}");
         if connection.event == ConnectionEvent::Closed
             && observation.direction == Direction::Ingress
@@ -352,22 +358,26 @@ fn a_full_map_is_counted_and_the_end_is_still_seen() {
 #[test]
 fn a_stalled_reader_costs_events_that_are_counted() {
     let (listener, address) = listen(Ipv4Addr::LOCALHOST);
-    let mut session = Session::with(|settings| settings.tcp.ring_bytes = 4096);
+    // The second batch finds no room until this test collects the first.
+    let mut session = Session::with_queue(1, |settings| {
+        settings.tcp.ring_bytes = 4096;
+        settings.flow.enabled = false;
+        settings.drop.enabled = false;
+        settings.cgroup.enabled = false;
+    });
     exchange(&listener, address, 2000, b"x");
     let port = address.port();
     let all = 2 * 2000 + 2 * 2000;
-    let lost = |session: &Session| {
+    let lost = |session: &Session, name: &str| {
         let losses = session.losses();
-        losses
-            .iter()
-            .filter(|(name, _)| name == "tcp/kernel/ring_full")
-            .map(|&(_, count)| count as usize)
-            .sum::<usize>()
+        let named = losses.iter().filter(|(loss, _)| loss == name);
+        named.map(|&(_, count)| count as usize).sum::<usize>()
     };
     session.until("seen and lost to add up", |session| {
-        session.connections(port).count() + lost(session) >= all
+        let shed = lost(session, "tcp/queue/full");
+        session.connections(port).count() + lost(session, "tcp/kernel/ring_full") + shed >= all
     });
-    assert!(lost(&session) > 0, "a ring of one page held everything");
+    assert!(lost(&session, "tcp/kernel/ring_full") > 0, "a ring of one page held everything");
 }
 
 #[test]

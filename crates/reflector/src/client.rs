@@ -6,7 +6,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use http::{Request, Response, header};
-use http_body_util::Empty;
+use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
@@ -19,7 +19,7 @@ use crate::access::chain;
 use crate::resolve::Resolve;
 use crate::{Access, Error};
 
-type Service = BoxCloneSyncService<Request<Empty<Bytes>>, Response<Incoming>, BoxError>;
+type Service = BoxCloneSyncService<Request<Full<Bytes>>, Response<Incoming>, BoxError>;
 
 const CONNECT_WITHIN: Duration = Duration::from_secs(5);
 /// A connection whose other end is gone without a word is noticed within about half a minute.
@@ -57,13 +57,28 @@ impl Client {
 
     /// The answer to a GET, once its headers are there.
     pub(crate) async fn get(&self, path: &str, accept: &str) -> Result<Response<Incoming>, Error> {
+        let request = Request::get(path).header(header::ACCEPT, accept).body(Full::default());
+        self.ask(request).await
+    }
+
+    /// The answer to a POST of JSON, once its headers are there.
+    pub(crate) async fn post(&self, path: &str, body: String) -> Result<Response<Incoming>, Error> {
+        let json = "application/json";
+        let request = Request::post(path)
+            .header(header::ACCEPT, json)
+            .header(header::CONTENT_TYPE, json)
+            .body(Full::from(body));
+        self.ask(request).await
+    }
+
+    async fn ask(
+        &self,
+        request: http::Result<Request<Full<Bytes>>>,
+    ) -> Result<Response<Incoming>, Error> {
         let (service, server) = (**self.service.load()).clone();
-        let request = Request::get(path)
-            .header(header::ACCEPT, accept)
-            .header(header::USER_AGENT, NAME)
-            .body(Empty::new());
         let unreachable = |reason: String| Error::Unreachable { server: server.clone(), reason };
-        let request = request.map_err(|error| unreachable(chain(&error)))?;
+        let mut request = request.map_err(|error| unreachable(chain(&error)))?;
+        request.headers_mut().insert(header::USER_AGENT, http::HeaderValue::from_static(NAME));
         service.oneshot(request).await.map_err(|error| unreachable(chain(&*error)))
     }
 }
@@ -94,7 +109,7 @@ fn service(config: &Config) -> Result<Service, kube_client::Error> {
     connector.set_keepalive_interval(Some(KEEPALIVE.0));
     connector.set_keepalive_retries(Some(KEEPALIVE.1));
     let connector = config.rustls_https_connector_with_connector(connector)?;
-    let client: hyper_util::client::legacy::Client<_, Empty<Bytes>> =
+    let client: hyper_util::client::legacy::Client<_, Full<Bytes>> =
         hyper_util::client::legacy::Client::builder(TokioExecutor::new())
             .http1_max_buf_size(BUFFER_BYTES)
             .pool_max_idle_per_host(2)

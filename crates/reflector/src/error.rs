@@ -44,6 +44,10 @@ pub enum Error {
         /// What the API server asks to wait.
         retry_after: Option<Duration>,
     },
+    #[error(
+        "API server {server} cannot tell whose a token is: {reason}; see that tokenreviews may be created"
+    )]
+    Review { server: String, reason: String },
     #[error("the answer to {verb} {resource} broke off: {reason}")]
     Interrupted { resource: Resource, verb: &'static str, reason: String },
     #[error("nothing came from the watch of {resource} for {after:?}")]
@@ -74,7 +78,10 @@ impl Error {
             | Self::Timeout { .. }
             | Self::Interrupted { .. }
             | Self::Silent { .. } => Remedy::Soon,
-            Self::Refused { .. } | Self::Malformed { .. } | Self::Expired { .. } => Remedy::Later,
+            Self::Refused { .. }
+            | Self::Malformed { .. }
+            | Self::Expired { .. }
+            | Self::Review { .. } => Remedy::Later,
             Self::Kubeconfig { .. }
             | Self::Nowhere { .. }
             | Self::Credentials { .. }

@@ -22,6 +22,7 @@ mod refusal;
 mod request;
 mod resolve;
 mod resource;
+mod review;
 mod trim;
 mod watch;
 mod wire;
@@ -40,5 +41,6 @@ pub use object::{
 };
 pub use options::{Options, Patience};
 pub use resource::Resource;
+pub use review::{Reviewed, review};
 pub use watch::watch;
 pub use wire::Malformed;

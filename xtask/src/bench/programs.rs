@@ -196,20 +196,33 @@ fn live(lab: &Lab, findings: &mut Findings) -> Result<()> {
     Ok(())
 }
 
+/// What reads out live TCP connections.
+pub fn is_read(program: &str) -> bool {
+    matches!(program, "flow_tcp" | "flow_tcp_walk")
+}
+
 /// Waits until all live ends were read so many times more; nanoseconds for each.
 fn await_reads(lab: &Lab, subject: &Subject<'_>, times: u64, connections: usize) -> Result<f64> {
-    let before = subject.programs()?;
-    let wanted = times * 2 * connections as u64;
-    let is_read = |name: &str| name == "flow_tcp";
-    let mut last = Programs::default();
-    let limit = std::time::Duration::from_secs(10 * times);
+    // A read is many runs in a row, and no others follow for most of a second.
+    let (mut last, mut before, mut reading, mut reads) = (None, None, false, 0);
+    let limit = std::time::Duration::from_secs(10 * (times + 1));
     let read = lab.interrupt.poll(limit, || {
-        last = subject.programs()?.since(&before);
-        Ok((last.sum(is_read).0 >= wanted).then_some(()))
+        let now = subject.programs()?;
+        let runs = now.sum(is_read).0;
+        let resting = last.replace(runs) == Some(runs);
+        if resting && reading {
+            reads += 1;
+        }
+        reading = !resting;
+        let Some(before) = &before else {
+            (before, reading, reads) = (resting.then_some(now), false, 0);
+            return Ok(None);
+        };
+        Ok((reads >= times).then(|| now.since(before).sum(is_read)))
     })?;
-    if read.is_none() {
-        let runs = last.sum(is_read).0;
-        bail!("flow_tcp ran {runs} times where {wanted} live ends were to be read");
+    let ends = (2 * connections) as u64;
+    match read {
+        Some((runs, time_ns)) if runs > 0 => Ok(time_ns as f64 / (times * ends) as f64),
+        _ => bail!("{reads} reads of {ends} live ends where {times} were to be"),
     }
-    Ok(last.per_run(is_read))
 }

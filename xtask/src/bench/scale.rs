@@ -11,7 +11,7 @@ use super::crowd::Crowd;
 use super::exposition::Exposition;
 use super::lab::{Lab, RUN_TIME};
 use super::load::Request;
-use super::programs::{is_connection, is_packet};
+use super::programs::{is_connection, is_packet, is_read};
 use super::report::{Findings, Grid};
 use super::row::Unit;
 use super::subject::Subject;
@@ -63,13 +63,15 @@ fn connections(lab: &Lab) -> Result<Grid> {
         lab.interrupt.pass(Duration::from_secs(2))?;
         let line = lab.undisturbed(|| {
             let (before, meter) = (subject.programs()?, Meter::start(&subject)?);
-            for second in 1..=lab.options.seconds.ceil() as u64 {
+            let seconds = lab.options.seconds.ceil() as u64;
+            for second in 1..=seconds {
                 crowd.touch()?;
                 meter.pass_until(lab, Duration::from_secs(second))?;
             }
             let figures = meter.figures()?;
-            let event = subject.programs()?.since(&before).per_run(|name| name == "flow_tcp");
-            Ok(line(event, figures))
+            // One read a second.
+            let (_, time_ns) = subject.programs()?.since(&before).sum(is_read);
+            Ok(line(time_ns as f64 / (seconds * 2 * connections as u64) as f64, figures))
         })?;
         grid.line((2 * connections).to_string(), line);
         subject.stop()?;

@@ -38,3 +38,32 @@ int feature_fexit(__u64 *ctx)
 {
 	return 0;
 }
+
+/* Loops as calls (5.17), and numbers as kernel pointers (6.2), in programs that user space runs */
+extern void *bpf_rdonly_cast(const void *object, __u32 type) __ksym;
+
+static long feature_step(__u32 index, void *context)
+{
+	return 0;
+}
+
+SEC("syscall")
+int feature_direct_loads(void *ctx)
+{
+	struct sock *sk = bpf_rdonly_cast(ctx, bpf_core_type_id_kernel(struct sock));
+	bpf_loop(1, feature_step, NULL, 0);
+	return sk->__sk_common.skc_state;
+}
+
+/* Iterators that can write what they walk over: some kernels refuse them */
+SEC("iter/bpf_map_elem")
+int feature_map_iterator(void *ctx)
+{
+	return 0;
+}
+
+SEC("iter/bpf_sk_storage_map")
+int feature_storage_iterator(void *ctx)
+{
+	return 0;
+}

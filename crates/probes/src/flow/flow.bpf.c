@@ -1,143 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause */
-/* What sockets move, interval by interval. TCP: the kernel counts, an iterator reads. UDP and the rest, for which it
+/* What sockets move, interval by interval. TCP: the kernel counts, we read. UDP and the rest, for which it
  * keeps no counters: two cgroup programs count into the socket's own storage. */
-#include "../tcp/tcp.h"
 #include "flow.h"
+#include "readout.h"
 #include "ring.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
 struct flow_event flow_event_type SEC(".rodata.types");
-
-/* ---- TCP: read out the sockets that the probe `tcp` keeps ---- */
-
-/* Entries seen in this read, for the map's fill level. */
-__u64 tcp_entries = 0;
-
-/* When the read before this one began: deltas of a socket that was idle until then are not older. */
-__u64 tcp_read_ns = 0;
-
-/* A number as a kernel pointer whose loads give 0 where there is nothing (6.2): some 20 times cheaper than a helper's
- * read. Which of the two is used is decided when the program is loaded. */
-extern void *bpf_rdonly_cast(const void *object, __u32 type) __ksym __weak;
-
-#define LOAD(pointer, member) (cast ? (pointer)->member : BPF_CORE_READ(pointer, member))
-
-/* The memory behind the key may already be another socket's, or nobody's. */
-static __always_inline bool same_socket(struct tcp_sock *tp, struct tcp_socket *socket, const bool cast)
-{
-	/* Before 5.12 a socket may have no cookie yet. */
-	return (!socket->cookie ||
-		LOAD(tp, inet_conn.icsk_inet.sk.__sk_common.skc_cookie.counter) == (__s64)socket->cookie) &&
-	       LOAD(tp, inet_conn.icsk_inet.sk.__sk_common.skc_state) != TCP_CLOSE &&
-	       bpf_ntohs(LOAD(tp, inet_conn.icsk_inet.inet_sport)) == socket->local_port;
-}
-
-static __always_inline void load_ends(struct ends *ends, struct tcp_sock *tp, const bool cast)
-{
-	if (LOAD(tp, inet_conn.icsk_inet.sk.__sk_common.skc_family) == AF_INET6) {
-		for (int i = 0; i < 4; i++) {
-			ends->local[i] = LOAD(tp, inet_conn.icsk_inet.sk.__sk_common.skc_v6_rcv_saddr.in6_u.u6_addr32[i]);
-			ends->remote[i] = LOAD(tp, inet_conn.icsk_inet.sk.__sk_common.skc_v6_daddr.in6_u.u6_addr32[i]);
-		}
-	} else {
-		map_ipv4(ends->local, LOAD(tp, inet_conn.icsk_inet.sk.__sk_common.skc_rcv_saddr));
-		map_ipv4(ends->remote, LOAD(tp, inet_conn.icsk_inet.sk.__sk_common.skc_daddr));
-	}
-	ends->local_port = bpf_ntohs(LOAD(tp, inet_conn.icsk_inet.inet_sport));
-	ends->remote_port = bpf_ntohs(LOAD(tp, inet_conn.icsk_inet.sk.__sk_common.skc_dport));
-}
-
-static __always_inline void write_tcp(struct seq_file *seq, __u64 key, struct tcp_socket *socket, struct tcp_event *event,
-				      __u32 kind)
-{
-	__u64 since = socket->reported_ns > tcp_read_ns ? socket->reported_ns : tcp_read_ns;
-	event->cookie = socket->cookie;
-	event->socket = key;
-	event->connect_ns = socket->connect_ns;
-	event->owner = socket->owner;
-	event->kind = kind;
-	event->role = socket->role;
-	event->interval_ns = since ? event->time_ns - since : 0;
-	socket->reported_ns = event->time_ns;
-	bpf_seq_write(seq, event, sizeof(*event));
-}
-
-static __always_inline void read_listener(struct seq_file *seq, __u64 key, struct tcp_sock *tp, struct tcp_socket *socket,
-					  const bool cast)
-{
-	__u32 drops = LOAD(tp, inet_conn.icsk_inet.sk.sk_drops.counter);
-	__u32 known = socket->reported.packets_received;
-	if (drops == known)
-		return;
-	struct tcp_event event = { .time_ns = bpf_ktime_get_ns() };
-	socket->reported.packets_received = drops;
-	event.deltas.packets_received = drops - known;
-	load_ends(&event.ends, tp, cast);
-	write_tcp(seq, key, socket, &event, TCP_OVERFLOW);
-}
-
-/* A transition that the kernel never showed us. Believed when seen twice, because an entry can be reused while it is
- * read. */
-static __always_inline void read_stale(struct seq_file *seq, __u64 key, struct tcp_socket *socket)
-{
-	if (socket->suspect == 0) {
-		socket->suspect = 1;
-		return;
-	}
-	struct tcp_event event = { .time_ns = bpf_ktime_get_ns(), .totals = socket->reported };
-	event.ends.local_port = socket->local_port;
-	write_tcp(seq, key, socket, &event, TCP_STALE);
-}
-
-static __always_inline void read_tcp(struct seq_file *seq, __u64 key, struct tcp_sock *tp, struct tcp_socket *socket,
-				     const bool cast)
-{
-	/* Open, nothing sent, nothing received: most connections, most of the time. */
-	if (LOAD(tp, inet_conn.icsk_inet.sk.__sk_common.skc_state) == TCP_ESTABLISHED &&
-	    LOAD(tp, segs_in) == socket->reported.packets_received &&
-	    LOAD(tp, segs_out) == socket->reported.packets_sent)
-		return;
-	if (!same_socket(tp, socket, cast)) {
-		read_stale(seq, key, socket);
-		return;
-	}
-	socket->suspect = 0;
-	if (socket->role == ROLE_LISTENER) {
-		read_listener(seq, key, tp, socket, cast);
-		return;
-	}
-	struct tcp_event event = { .time_ns = bpf_ktime_get_ns() };
-	READ_TCP_COUNTERS(&event.totals, tp, LOAD);
-	subtract_counters(&event.deltas, &event.totals, &socket->reported);
-	if (!event.deltas.packets_sent && !event.deltas.packets_received)
-		return;
-	load_ends(&event.ends, tp, cast);
-	/* Closed while it was read: the closing event has the rest. */
-	if (!same_socket(tp, socket, cast))
-		return;
-	socket->reported = event.totals;
-	write_tcp(seq, key, socket, &event, TCP_FLOW);
-}
-
-SEC("iter/bpf_map_elem")
-int flow_tcp(struct bpf_iter__bpf_map_elem *ctx)
-{
-	__u64 *key = ctx->key;
-	struct tcp_socket *socket = ctx->value;
-	if (!key || !socket)
-		return 0;
-	tcp_entries++;
-	if (socket->state == TCP_SYN_SENT || socket->state == TCP_SYN_RECV || socket->flags & SOCKET_CLOSED)
-		return 0;
-	if (bpf_ksym_exists(bpf_rdonly_cast)) {
-		struct tcp_sock *tp = bpf_rdonly_cast((void *)*key, bpf_core_type_id_kernel(struct tcp_sock));
-		read_tcp(ctx->meta->seq, *key, tp, socket, true);
-	} else {
-		read_tcp(ctx->meta->seq, *key, (struct tcp_sock *)*key, socket, false);
-	}
-	return 0;
-}
 
 /* ---- UDP and other protocols: count ---- */
 
@@ -156,6 +26,10 @@ struct {
 	__type(key, struct flow_peer_key);
 	__type(value, struct flow_peer);
 } flow_peers SEC(".maps");
+
+/* flow_other_files reads the sockets, and only if there is something to read. */
+const volatile bool have_files = false;
+__u32 other_news = 0;
 
 /* User space moves on to the next epoch, lets writers finish, then reads and deletes what the last one left. */
 __u32 epoch = 0;
@@ -224,6 +98,9 @@ static __always_inline bool same_peer(const struct ends *a, const struct ends *b
 
 static __always_inline void add(struct flow_counters *counters, const struct packet *packet, bool egress)
 {
+	/* Looked at first: a line that every processor writes would cost each of them. */
+	if (have_files && !other_news)
+		other_news = 1;
 	if (egress) {
 		__sync_fetch_and_add(&counters->bytes_sent, packet->bytes);
 		__sync_fetch_and_add(&counters->packets_sent, packet->packets);
@@ -259,6 +136,22 @@ static __always_inline void count_peer(struct flow_socket *socket, const struct 
 	add(&peer->counters, packet, egress);
 }
 
+/* The kernel's buffer behind a program's view of it (6.2). */
+extern void *bpf_cast_to_kern_ctx(void *ctx) __ksym __weak;
+
+/* The kernel's own sockets have no maker and no file: where the storage cannot be walked, their first packet tells. */
+static __always_inline void own_by_packet(struct __sk_buff *skb, struct flow_socket *socket)
+{
+	if (!have_files || socket->owner.netns || !bpf_ksym_exists(bpf_cast_to_kern_ctx))
+		return;
+	struct sk_buff *buffer = bpf_cast_to_kern_ctx(skb);
+	struct sock *sk = buffer->sk;
+	if (!sk)
+		return;
+	socket->owner.cgroup_id = sk_cgroup_id(sk);
+	socket->owner.netns = sk->__sk_common.skc_net.net->ns.inum;
+}
+
 static __always_inline void count_packet(struct __sk_buff *skb, struct flow_socket *socket, const struct packet *packet,
 					 __u32 protocol, bool egress)
 {
@@ -268,6 +161,7 @@ static __always_inline void count_packet(struct __sk_buff *skb, struct flow_sock
 			return;
 		}
 	} else {
+		own_by_packet(skb, socket);
 		/* The first peer is followed in the storage itself. Whoever loses the race to be first is counted as a peer. */
 		__sync_fetch_and_add(&socket->claims, 1);
 		if (socket->claims == 1) {
@@ -370,15 +264,19 @@ int flow_create(struct bpf_sock *sk)
 	return 1;
 }
 
+/* Bytes count, too: a report made while a packet was counted may have the packet and not its bytes. */
 static __always_inline bool has_news(const struct flow_socket *socket)
 {
 	return socket->counters.packets_sent != socket->reported.packets_sent ||
-	       socket->counters.packets_received != socket->reported.packets_received;
+	       socket->counters.packets_received != socket->reported.packets_received ||
+	       socket->counters.bytes_sent != socket->reported.bytes_sent ||
+	       socket->counters.bytes_received != socket->reported.bytes_received;
 }
 
-static __always_inline void flow_report(struct flow_event *event, struct flow_socket *socket)
+/* What the socket moved since the last report, until `now`. */
+static __always_inline void flow_report(struct flow_event *event, const struct flow_socket *socket,
+					const struct flow_counters *now)
 {
-	struct flow_counters now = socket->counters;
 	event->time_ns = bpf_ktime_get_ns();
 	event->cookie = socket->cookie;
 	event->interval_ns = event->time_ns - socket->reported_ns;
@@ -386,12 +284,10 @@ static __always_inline void flow_report(struct flow_event *event, struct flow_so
 	event->ends = socket->ends;
 	event->protocol = socket->protocol;
 	event->incoming = socket->incoming;
-	event->counters.bytes_sent = now.bytes_sent - socket->reported.bytes_sent;
-	event->counters.bytes_received = now.bytes_received - socket->reported.bytes_received;
-	event->counters.packets_sent = now.packets_sent - socket->reported.packets_sent;
-	event->counters.packets_received = now.packets_received - socket->reported.packets_received;
-	socket->reported = now;
-	socket->reported_ns = event->time_ns;
+	event->counters.bytes_sent = now->bytes_sent - socket->reported.bytes_sent;
+	event->counters.bytes_received = now->bytes_received - socket->reported.bytes_received;
+	event->counters.packets_sent = now->packets_sent - socket->reported.packets_sent;
+	event->counters.packets_received = now->packets_received - socket->reported.packets_received;
 }
 
 SEC("cgroup/sock_release")
@@ -407,9 +303,29 @@ int flow_release(struct bpf_sock *sk)
 		count_loss(LOSS_RING_FULL);
 		return 1;
 	}
-	flow_report(event, socket);
+	struct flow_counters now = socket->counters;
+	flow_report(event, socket, &now);
+	socket->reported = now;
 	bpf_ringbuf_submit(event, ring_flags());
 	return 1;
+}
+
+static __always_inline void read_other(struct seq_file *seq, struct sock *sk, struct flow_socket *socket)
+{
+	if (!socket->followed || !has_news(socket))
+		return;
+	if (!socket->owner.netns) {
+		socket->owner.cgroup_id = sk_cgroup_id(sk);
+		socket->owner.netns = sk->__sk_common.skc_net.net->ns.inum;
+	}
+	struct flow_counters now = socket->counters;
+	struct flow_event event = {};
+	flow_report(&event, socket, &now);
+	/* For a socket whose event found the buffer full the kernel comes again. */
+	if (bpf_seq_write(seq, &event, sizeof(event)))
+		return;
+	socket->reported = now;
+	socket->reported_ns = event.time_ns;
 }
 
 SEC("iter/bpf_sk_storage_map")
@@ -417,15 +333,33 @@ int flow_other(struct bpf_iter__bpf_sk_storage_map *ctx)
 {
 	struct flow_socket *socket = ctx->value;
 	struct sock *sk = ctx->sk;
-	if (!sk || !socket || !socket->followed || !has_news(socket))
+	if (sk && socket)
+		read_other(ctx->meta->seq, sk, socket);
+	return 0;
+}
+
+/* The socket behind an open file, unless TCP has it. */
+static __always_inline struct sock *sock_of(struct file *file)
+{
+	struct socket *holder = bpf_sock_from_file(file);
+	struct sock *sk = holder ? holder->sk : NULL;
+	if (!sk)
+		return NULL;
+	__u16 family = sk->__sk_common.skc_family;
+	return (family != AF_INET && family != AF_INET6) || sk->sk_protocol == IPPROTO_TCP ? NULL : sk;
+}
+
+/* The same where the kernel lets nobody walk the storage: by way of the files that processes hold open. */
+SEC("iter/task_file")
+int flow_other_files(struct bpf_iter__task_file *ctx)
+{
+	struct file *file = ctx->file;
+	struct sock *sk = file ? sock_of(file) : NULL;
+	if (!sk)
 		return 0;
-	if (!socket->owner.netns) {
-		socket->owner.cgroup_id = sk_cgroup_id(sk);
-		socket->owner.netns = sk->__sk_common.skc_net.net->ns.inum;
-	}
-	struct flow_event event = {};
-	flow_report(&event, socket);
-	bpf_seq_write(ctx->meta->seq, &event, sizeof(event));
+	struct flow_socket *socket = bpf_sk_storage_get(&flow_sockets, sk, NULL, 0);
+	if (socket)
+		read_other(ctx->meta->seq, sk, socket);
 	return 0;
 }
 
@@ -437,15 +371,8 @@ int flow_older(struct bpf_iter__task_file *ctx)
 	struct task_struct *task = ctx->task;
 	if (!file || !task)
 		return 0;
-	struct socket *holder = bpf_sock_from_file(file);
-	if (!holder)
-		return 0;
-	struct sock *sk = holder->sk;
+	struct sock *sk = sock_of(file);
 	if (!sk)
-		return 0;
-	__u16 family = sk->__sk_common.skc_family;
-	__u16 protocol = sk->sk_protocol;
-	if ((family != AF_INET && family != AF_INET6) || protocol == IPPROTO_TCP)
 		return 0;
 	struct flow_socket *socket = bpf_sk_storage_get(&flow_sockets, sk, NULL, BPF_SK_STORAGE_GET_F_CREATE);
 	if (!socket || socket->owner.pid)
@@ -455,6 +382,6 @@ int flow_older(struct bpf_iter__task_file *ctx)
 	/* The first packets of further peers copy the owner before flow_other has walked this socket. */
 	socket->owner.cgroup_id = sk_cgroup_id(sk);
 	socket->owner.netns = sk->__sk_common.skc_net.net->ns.inum;
-	socket->protocol = protocol;
+	socket->protocol = sk->sk_protocol;
 	return 0;
 }

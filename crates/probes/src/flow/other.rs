@@ -7,19 +7,38 @@ use model::{Counters, Direction, Flow, Observation, Process, Protocol, Subject};
 
 use crate::clock::Clock;
 use crate::context::Context;
-use crate::skel::flow::types::{flow_counters, flow_event, flow_peer, flow_peer_key};
-use crate::{Batch, epoch, iterator, socket};
+use crate::skel::flow::types::{bss, flow_counters, flow_event, flow_peer, flow_peer_key};
+use crate::{Batch, epoch, iterator, plain, socket};
 
 /// Sockets of one read whose owner is remembered for their further peers.
 const MAX_OWNERS: usize = 4_096;
+
+/// Which iterator the kernel lets us read sockets with.
+pub enum Reader {
+    /// `flow_other`
+    Storage(Link),
+    /// `flow_other_files`
+    Files(Link),
+}
 
 /// By socket cookie.
 pub type Owners = HashMap<u64, Process>;
 
 /// Delivers a flow for each socket whose first peer and it moved something since the last read. Their owners: what they
 /// moved with further peers may have been counted before an owner was known (the kernel's own sockets have no maker).
-pub fn read(ctx: &Context, link: &Link, clock: Clock) -> Owners {
+pub fn read(ctx: &Context, reader: &Reader, bss: &mut bss, clock: Clock) -> Owners {
     let mut owners = Owners::new();
+    let (program, link) = match reader {
+        Reader::Storage(link) => ("flow_other", link),
+        Reader::Files(link) => {
+            if plain::load(&bss.other_news) == 0 {
+                return owners;
+            }
+            // What is counted from here on, and not read now, is news for the next read.
+            plain::store(&mut bss.other_news, 0);
+            ("flow_other_files", link)
+        }
+    };
     let mut batch = Vec::new();
     let read = iterator::run(link, |event: flow_event| {
         let observation = observation(&event, clock);
@@ -32,7 +51,7 @@ pub fn read(ctx: &Context, link: &Link, clock: Clock) -> Owners {
         }
     });
     if let Err(error) = read {
-        ctx.health.failed("flow_other", &format!("read: {error}"));
+        ctx.health.failed(program, &format!("read: {error}"));
     }
     ctx.send(Batch::Observations(batch));
     owners

@@ -1,37 +1,148 @@
 //! Live TCP sockets, read out.
 
+use std::os::fd::{AsFd, AsRawFd};
+use std::ptr;
 use std::sync::Arc;
 
-use libbpf_rs::{Link, MapCore, MapHandle};
+use libbpf_rs::libbpf_sys::{bpf_map_batch_opts, bpf_map_lookup_batch};
+use libbpf_rs::{Link, MapCore, MapFlags, MapHandle, ProgramInput, ProgramMut};
 use model::{Connection, ConnectionEvent, Drop, Flow, Observation, Subject};
 
 use crate::clock::Clock;
 use crate::context::Context;
+use crate::skel::flow::types::{bss, tcp_socket};
 use crate::skel::tcp::types::{tcp_event, tcp_kind};
 use crate::tcp::{counters, observation};
-use crate::{Batch, iterator};
+use crate::{Batch, iterator, plain};
 
-/// Delivers a flow for each socket that moved something since the last read.
-pub fn read(ctx: &Context, link: &Link, sockets: &MapHandle, clock: Clock) {
-    let overflow: Arc<str> = "TCP_LISTEN_OVERFLOW".into();
-    let mut batch = Vec::new();
-    let mut stale = Vec::new();
-    let read = iterator::run(link, |event: tcp_event| {
-        match event.kind {
-            tcp_kind::TCP_FLOW => batch.push(flow(&event, clock)),
-            tcp_kind::TCP_OVERFLOW => batch.push(overflowed(&event, clock, overflow.clone())),
-            tcp_kind::TCP_STALE => stale.push(event),
-            _ => ctx.health.malformed(),
+/// `TCP_GROUP` of `readout.h`.
+const GROUP: usize = 8;
+
+/// What the kernel lets us read sockets with.
+pub enum Reader<'a> {
+    /// Chunk by chunk: user space takes keys from the map, `flow_tcp` reads the sockets behind them.
+    Keys(&'a ProgramMut<'a>),
+    /// The iterator `flow_tcp_walk`.
+    Walk(Link),
+}
+
+/// Delivers a flow for each socket that moved something since the last read; returns how many sockets there are.
+pub fn read(
+    ctx: &Context,
+    reader: &Reader<'_>,
+    bss: &mut bss,
+    sockets: &MapHandle,
+    clock: Clock,
+) -> u64 {
+    let mut sorter = Sorter {
+        ctx,
+        clock,
+        overflow: "TCP_LISTEN_OVERFLOW".into(),
+        batch: Vec::new(),
+        stale: Vec::new(),
+    };
+    let read = match reader {
+        Reader::Keys(program) => read_keys(program, bss, sockets, |event| sorter.take(event)),
+        Reader::Walk(link) => {
+            plain::store(&mut bss.tcp_entries, 0);
+            iterator::run(link, |event| sorter.take(event)).map(|()| plain::load(&bss.tcp_entries))
         }
-        if batch.len() >= 1024 {
-            ctx.send(Batch::Observations(std::mem::take(&mut batch)));
-        }
+    };
+    let entries = read.unwrap_or_else(|error| {
+        let program = if matches!(reader, Reader::Keys(_)) { "flow_tcp" } else { "flow_tcp_walk" };
+        ctx.health.failed(program, &format!("read: {error}"));
+        0
     });
-    if let Err(error) = read {
-        ctx.health.failed("flow_tcp", &format!("read: {error}"));
+    let stale = sorter.stale.iter().filter_map(|event| reconcile(event, sockets, clock));
+    sorter.batch.extend(stale);
+    ctx.send(Batch::Observations(sorter.batch));
+    entries
+}
+
+/// Takes the keys in chunks, and hands over what the program says of the sockets behind each.
+fn read_keys(
+    program: &ProgramMut<'_>,
+    bss: &mut bss,
+    sockets: &MapHandle,
+    mut each: impl FnMut(tcp_event),
+) -> std::io::Result<u64> {
+    let mut values = vec![0_u8; bss.tcp_keys.len() * sockets.value_size() as usize];
+    let mut position = None;
+    let mut entries = 0;
+    loop {
+        let (count, next) = next_keys(sockets, position, &mut bss.tcp_keys, &mut values)?;
+        if count > 0 {
+            // The program works in groups.
+            bss.tcp_keys[count..].iter_mut().take(GROUP - 1).for_each(|key| *key = 0);
+            entries += count as u64;
+            plain::store(&mut bss.tcp_key_count, count as u32);
+            program.test_run(ProgramInput::default()).map_err(std::io::Error::other)?;
+            let told = plain::load(&bss.tcp_event_count) as usize;
+            bss.tcp_events.iter().take(told).filter_map(event).for_each(&mut each);
+        }
+        match next {
+            Some(next) => position = Some(next),
+            None => return Ok(entries),
+        }
     }
-    batch.extend(stale.iter().filter_map(|event| reconcile(event, sockets, clock)));
-    ctx.send(Batch::Observations(batch));
+}
+
+fn event(words: &[u64; size_of::<tcp_event>() / 8]) -> Option<tcp_event> {
+    plain::read(&plain::load(words).map(u64::to_ne_bytes).concat())
+}
+
+/// Fills `keys` from `position` on, the beginning where there is none; how many they are, and the position after them,
+/// `None` at the end.
+fn next_keys(
+    map: &MapHandle,
+    mut position: Option<u32>,
+    keys: &mut [u64],
+    values: &mut [u8],
+) -> std::io::Result<(usize, Option<u32>)> {
+    let (mut next, mut count) = (0_u32, keys.len() as u32);
+    let options =
+        bpf_map_batch_opts { sz: size_of::<bpf_map_batch_opts>() as _, ..Default::default() };
+    // SAFETY: `keys` and `values` have room for `count` of each, and positions in a hash map are 32 bits.
+    let result = unsafe {
+        bpf_map_lookup_batch(
+            map.as_fd().as_raw_fd(),
+            position.as_mut().map_or(ptr::null_mut(), ptr::from_mut).cast(),
+            ptr::from_mut(&mut next).cast(),
+            keys.as_mut_ptr().cast(),
+            values.as_mut_ptr().cast(),
+            &raw mut count,
+            &raw const options,
+        )
+    };
+    match -result {
+        0 => Ok((count as usize, Some(next))),
+        libc::ENOENT => Ok((count as usize, None)),
+        error => Err(std::io::Error::from_raw_os_error(error)),
+    }
+}
+
+struct Sorter<'a> {
+    ctx: &'a Context,
+    clock: Clock,
+    overflow: Arc<str>,
+    batch: Vec<Observation>,
+    stale: Vec<tcp_event>,
+}
+
+impl Sorter<'_> {
+    fn take(&mut self, event: tcp_event) {
+        match event.kind {
+            tcp_kind::TCP_FLOW => self.batch.push(flow(&event, self.clock)),
+            tcp_kind::TCP_OVERFLOW => {
+                self.batch.push(overflowed(&event, self.clock, self.overflow.clone()));
+            }
+            tcp_kind::TCP_STALE => self.stale.push(event),
+            _ => self.ctx.health.malformed(),
+        }
+        if self.batch.len() >= 1024 {
+            self.ctx.send(Batch::Observations(std::mem::take(&mut self.batch)));
+        }
+    }
 }
 
 fn flow(event: &tcp_event, clock: Clock) -> Observation {
@@ -48,7 +159,13 @@ fn overflowed(event: &tcp_event, clock: Clock, reason: Arc<str>) -> Observation 
 /// The socket is gone and its end was never shown (a program already running on the CPU is not run again). The last
 /// read stands for the totals. Whoever deletes the entry reports it: nothing is reported twice.
 fn reconcile(event: &tcp_event, sockets: &MapHandle, clock: Clock) -> Option<Observation> {
-    sockets.delete(&event.socket.to_ne_bytes()).ok()?;
+    let key = event.socket.to_ne_bytes();
+    let entry = sockets.lookup(&key, MapFlags::ANY).ok()??;
+    // Meanwhile another socket may live at the same address.
+    if plain::read::<tcp_socket>(&entry)?.suspect == 0 {
+        return None;
+    }
+    sockets.delete(&key).ok()?;
     let connection = Connection {
         event: ConnectionEvent::Closed,
         errno: 0,

@@ -111,6 +111,8 @@ static __noinline int report(struct sock *sk, struct tcp_sock *tp, struct tcp_so
 
 static __noinline int report_closed(struct sock *sk, struct tcp_sock *tp, struct tcp_socket *socket, __u64 now)
 {
+	struct tcp_counters reported;
+	settle_closing(socket, &reported);
 	struct tcp_event *event = bpf_ringbuf_reserve(&events, sizeof(*event), 0);
 	if (!event) {
 		count_loss(LOSS_RING_FULL);
@@ -119,7 +121,12 @@ static __noinline int report_closed(struct sock *sk, struct tcp_sock *tp, struct
 	describe(event, sk, tp, socket, TCP_CLOSED, now);
 	event->error = sk->sk_err;
 	READ_TCP_COUNTERS(&event->totals, tp, DIRECT);
-	subtract_counters(&event->deltas, &event->totals, &socket->reported);
+	subtract_counters(&event->deltas, &event->totals, &reported);
+	/* The last read may have seen a FIN that was not yet marked as one. */
+	if ((__s64)event->deltas.bytes_received < 0)
+		event->deltas.bytes_received = 0;
+	if ((__s64)event->deltas.bytes_sent < 0)
+		event->deltas.bytes_sent = 0;
 	bpf_ringbuf_submit(event, ring_flags());
 	return 0;
 }
@@ -478,7 +485,7 @@ int tcp_older(struct bpf_iter__task_file *ctx)
 	socket.role = bpf_map_lookup_elem(&listeners, &listener) ? ROLE_PASSIVE : ROLE_ACTIVE;
 	/* What was moved before is not part of any interval. */
 	struct tcp_sock *tp = (void *)sk;
-	READ_TCP_COUNTERS(&socket.reported, tp, BPF_CORE_READ);
+	READ_TCP_COUNTERS(&socket.reported[0], tp, BPF_CORE_READ);
 	socket.reported_ns = bpf_ktime_get_ns();
 	keep(sk, &socket, BPF_NOEXIST);
 	return 0;

@@ -1,0 +1,316 @@
+//! What `/metrics` shows, and what each metric means.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use daemon::metrics::{Families, Labels, labels, with};
+use daemon::tls;
+use model::status::Cost;
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::DescriptorEncoder;
+use reflector::{Cause, Counters, Resource};
+
+use super::Sources;
+use crate::inventory::Totals;
+use crate::stream::Refusal;
+
+/// Name, type and meaning of every metric, as `# HELP` and `# TYPE` lines: the reference.
+pub fn metrics_reference() -> String {
+    daemon::metrics::reference(View::default())
+}
+
+/// All values at one moment.
+#[derive(Debug, Default)]
+pub struct View(Option<Values>);
+
+struct Values {
+    sources: Arc<Sources>,
+    totals: Totals,
+    cost: Cost,
+    certificate: Option<tls::Facts>,
+}
+
+impl fmt::Debug for Values {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.totals.fmt(f)
+    }
+}
+
+impl View {
+    pub fn collect(sources: &Arc<Sources>) -> Self {
+        Self(Some(Values {
+            sources: sources.clone(),
+            totals: sources.inventory.totals(),
+            cost: sources.meter.cost(),
+            certificate: sources.tls.as_ref().map(|tls| tls.facts()),
+        }))
+    }
+
+    fn watches(&self, out: &mut Families<'_>) -> fmt::Result {
+        let of = |value: fn(&Counters) -> &AtomicU64| {
+            let values = self.0.iter().flat_map(move |it| {
+                Resource::ALL.into_iter().map(move |resource| {
+                    (named(resource), get(value(it.sources.watches.of(resource))))
+                })
+            });
+            values.collect::<Vec<_>>()
+        };
+        let resources = || self.0.iter().flat_map(|it| &it.totals.resources);
+        out.gauge(
+            "amphipod_hub_objects",
+            "Objects of the cluster that are known.",
+            resources().map(|(resource, count, _)| (named(*resource), *count as u64)),
+        )?;
+        out.gauge(
+            "amphipod_hub_watch_up",
+            "1 if the resource has been listed and its watch goes on.",
+            resources().map(|(resource, _, state)| {
+                (named(*resource), u64::from(state.listed && state.error.is_empty()))
+            }),
+        )?;
+        out.counter(
+            "amphipod_hub_watch_applied_total",
+            "Objects that the API server told as new or changed, those of lists included.",
+            of(|it| &it.applied),
+        )?;
+        out.counter(
+            "amphipod_hub_watch_deleted_total",
+            "Objects that the API server told as deleted.",
+            of(|it| &it.deleted),
+        )?;
+        out.counter(
+            "amphipod_hub_watch_bytes_total",
+            "Bytes that the API server sent, without TLS and HTTP around them.",
+            of(|it| &it.bytes),
+        )?;
+        out.counter(
+            "amphipod_hub_watch_lists_total",
+            "Lists that were begun, the first one included.",
+            of(|it| &it.lists),
+        )?;
+        out.counter(
+            "amphipod_hub_watch_expired_total",
+            "Lists that had to be begun because the API server no longer knew where the watch was (410).",
+            of(|it| &it.expired),
+        )?;
+        out.counter(
+            "amphipod_hub_watch_reconnects_total",
+            "Watches that were opened where another one had ended.",
+            of(|it| &it.reconnects),
+        )?;
+        out.counter(
+            "amphipod_hub_watch_failures_total",
+            "Requests that were refused, or broke off.",
+            of(|it| &it.failures),
+        )?;
+        out.counter(
+            "amphipod_hub_watch_malformed_total",
+            "Objects and events that could not be read, and were left out.",
+            of(|it| &it.malformed),
+        )?;
+        let hostile = self.0.iter().flat_map(|it| {
+            Resource::ALL.into_iter().flat_map(move |resource| {
+                Cause::ALL.into_iter().map(move |cause| {
+                    let count = it.sources.watches.of(resource).hostile(cause);
+                    (with(named(resource), "cause", cause.name()), count)
+                })
+            })
+        });
+        out.counter(
+            "amphipod_hub_watch_left_out_total",
+            "Parts of objects that were left out, or whole ones, by cause.",
+            hostile,
+        )
+    }
+
+    fn inventory(&self, out: &mut Families<'_>) -> fmt::Result {
+        let value = |value: fn(&Values) -> u64| self.0.iter().map(move |it| (vec![], value(it)));
+        out.gauge(
+            "amphipod_hub_ready",
+            "1 if every resource has been listed.",
+            value(|it| u64::from(it.sources.inventory.is_complete())),
+        )?;
+        out.gauge(
+            "amphipod_hub_addresses",
+            "Addresses that somebody has.",
+            value(|it| it.totals.addresses as u64),
+        )?;
+        out.gauge(
+            "amphipod_hub_strings",
+            "Texts and parts that objects have in common, each held once.",
+            value(|it| it.totals.strings as u64),
+        )?;
+        out.gauge(
+            "amphipod_hub_sequence",
+            "Number of the last change.",
+            value(|it| it.totals.sequence),
+        )?;
+        out.gauge(
+            "amphipod_hub_log_entries",
+            "Changes that are kept for agents that come back.",
+            value(|it| it.totals.log_entries as u64),
+        )?;
+        out.counter(
+            "amphipod_hub_unchanged_total",
+            "Objects that were told anew without a change that concerns anybody.",
+            value(|it| it.totals.store.unchanged),
+        )?;
+        out.counter(
+            "amphipod_hub_duplicate_addresses_total",
+            "Addresses that a pod said to have while another one did.",
+            value(|it| it.totals.store.duplicates),
+        )
+    }
+
+    fn agents(&self, out: &mut Families<'_>) -> fmt::Result {
+        let value = |value: fn(&Values) -> u64| self.0.iter().map(move |it| (vec![], value(it)));
+        out.gauge(
+            "amphipod_hub_agents",
+            "Agents that are told.",
+            value(|it| it.totals.agents as u64),
+        )?;
+        out.gauge(
+            "amphipod_hub_agents_waiting",
+            "Agents that wait for their turn to be told everything.",
+            value(|it| get(&it.sources.agents.counters.waiting)),
+        )?;
+        out.gauge(
+            "amphipod_hub_interest",
+            "Addresses that some agent asked for.",
+            value(|it| it.totals.wanted_addresses as u64),
+        )?;
+        out.gauge(
+            "amphipod_hub_waiting_changes",
+            "Changes that have not been sent yet, summed over agents.",
+            value(|it| it.totals.waiting as u64),
+        )?;
+        out.counter(
+            "amphipod_hub_streams_total",
+            "Streams that agents opened.",
+            value(|it| get(&it.sources.agents.counters.streams)),
+        )?;
+        out.counter(
+            "amphipod_hub_resumes_total",
+            "Agents that were told the difference to what they had.",
+            value(|it| get(&it.sources.inventory.counters.resumes)),
+        )?;
+        out.counter(
+            "amphipod_hub_accounts_total",
+            "Agents that were told everything that they want.",
+            value(|it| get(&it.sources.inventory.counters.accounts)),
+        )?;
+        out.counter(
+            "amphipod_hub_items_total",
+            "Objects and answers that were sent.",
+            value(|it| it.sources.items()),
+        )?;
+        out.counter(
+            "amphipod_hub_item_bytes_total",
+            "Their bytes before compression.",
+            value(|it| get(&it.sources.inventory.counters.item_bytes)),
+        )?;
+        out.counter(
+            "amphipod_hub_sent_bytes_total",
+            "Bytes that were sent to agents, without TLS around them.",
+            value(|it| get(&it.sources.agents.counters.bytes_sent)),
+        )?;
+        out.counter(
+            "amphipod_hub_marked_total",
+            "Changes that an agent had to be told of, once for each agent.",
+            value(|it| get(&it.sources.inventory.counters.marked)),
+        )?;
+        out.counter(
+            "amphipod_hub_coalesced_total",
+            "Changes that were not sent because a newer state of the same was.",
+            value(|it| get(&it.sources.inventory.counters.coalesced)),
+        )?;
+        let lag = self.0.iter().map(|it| (vec![], it.sources.agents.counters.lag.distribution()));
+        out.histogram(
+            "amphipod_hub_lag_seconds",
+            "From a change to when it was handed to the agent's connection.",
+            lag,
+        )?;
+        let refused = self.0.iter().flat_map(|it| {
+            let counts = &it.sources.agents.counters.refused;
+            Refusal::ALL.into_iter().map(move |refusal| {
+                (labels([("reason", refusal.name())]), get(&counts[refusal as usize]))
+            })
+        });
+        out.counter(
+            "amphipod_hub_refused_total",
+            "Streams that were refused, by reason.",
+            refused,
+        )?;
+        out.counter(
+            "amphipod_hub_refused_addresses_total",
+            "Addresses that agents asked for beyond inventory.max_addresses.",
+            value(|it| get(&it.sources.inventory.counters.refused_addresses)),
+        )?;
+        out.counter(
+            "amphipod_hub_malformed_total",
+            "Parts of agents' messages that could not be understood.",
+            value(|it| get(&it.sources.agents.counters.malformed)),
+        )?;
+        out.counter(
+            "amphipod_hub_handshake_failures_total",
+            "Connections that ended before an agent could speak.",
+            value(|it| get(&it.sources.agents.counters.handshake_failures)),
+        )
+    }
+
+    fn process(&self, out: &mut Families<'_>) -> fmt::Result {
+        let version = labels([("version", env!("CARGO_PKG_VERSION"))]);
+        out.gauge("amphipod_build_info", "1: this version runs.", [(version, 1_u64)])?;
+        let certificates = || self.0.iter().filter_map(|it| it.certificate);
+        out.gauge(
+            "amphipod_certificate_expiry_seconds",
+            "When the certificate in use expires, in seconds since 1970.",
+            certificates().map(|it| (vec![], it.expires)),
+        )?;
+        out.counter(
+            "amphipod_certificate_reloads_total",
+            "Times that certificates were read again because they had changed.",
+            certificates().map(|it| (vec![], it.reloads)),
+        )?;
+        out.counter(
+            "amphipod_certificate_failures_total",
+            "Times that changed certificates could not be used; the old ones stayed in use.",
+            certificates().map(|it| (vec![], it.failures)),
+        )?;
+        let cost = |value: fn(&Cost) -> f64| self.0.iter().map(move |it| (vec![], value(&it.cost)));
+        out.counter(
+            "process_cpu_seconds_total",
+            "User and system time of this process.",
+            cost(|it| it.cpu_seconds),
+        )?;
+        out.gauge(
+            "process_resident_memory_bytes",
+            "Resident memory of this process.",
+            cost(|it| it.rss_bytes as f64),
+        )?;
+        out.gauge(
+            "process_resident_memory_peak_bytes",
+            "The most that its resident memory has been.",
+            cost(|it| it.peak_rss_bytes as f64),
+        )
+    }
+}
+
+impl Collector for View {
+    fn encode(&self, encoder: DescriptorEncoder) -> fmt::Result {
+        let mut out = Families::new(encoder);
+        self.watches(&mut out)?;
+        self.inventory(&mut out)?;
+        self.agents(&mut out)?;
+        self.process(&mut out)
+    }
+}
+
+fn named(resource: Resource) -> Labels<'static> {
+    labels([("resource", resource.name())])
+}
+
+fn get(counter: &AtomicU64) -> u64 {
+    counter.load(Ordering::Relaxed)
+}

@@ -1,0 +1,222 @@
+//! Wires everything, top to bottom.
+
+use std::convert::Infallible;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use daemon::http::serve;
+use daemon::tls::{self, Clients, Files};
+use daemon::{Backoff, Meter, Policy, Supervisor};
+use tokio::net::TcpListener;
+use tokio::runtime::Runtime;
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+use crate::api::{Sources, router};
+use crate::kube::{self, Watches};
+use crate::stream::{Agents, Reviewer, listen};
+use crate::{Config, Error, Inventory};
+
+/// A running hub. Dropping it without [`App::shutdown`] stops it, too, without waiting.
+pub struct App {
+    config: Config,
+    http: Option<SocketAddr>,
+    agents: SocketAddr,
+    inventory: Arc<Inventory>,
+    supervisor: Supervisor,
+    stop: DropGuard,
+    runtime: Background,
+}
+
+/// A runtime that may also be dropped in async code: its tasks are not waited for.
+struct Background(Option<Runtime>);
+
+impl Drop for Background {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+/// The hub waits for the network nearly always; two threads serve five thousand agents.
+const THREADS: usize = 2;
+
+impl App {
+    /// Returns once agents can connect; what they are told follows when the cluster has been listed.
+    ///
+    /// # Errors
+    /// An address is taken, or a certificate cannot be used.
+    pub fn start(config: Config) -> Result<Self, Error> {
+        let tls = config.inventory.tls.as_ref().map(|it| {
+            let own = Files { certificate: it.certificate.clone(), key: it.key.clone() };
+            let clients = match &it.client_ca {
+                None => Clients::Any,
+                Some(path) if config.inventory.audience.is_some() => Clients::MayShow(path.clone()),
+                Some(path) => Clients::MustShow(path.clone()),
+            };
+            tls::Server::new(own, clients, &[tls::HTTP2])
+        });
+        let tls = tls.transpose()?;
+        let (agents, agents_at) = bind(config.inventory.listen, "inventory.listen")?;
+        let http = config.listen.map(|address| bind(address, "--listen")).transpose()?;
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(THREADS)
+            .thread_name("hub")
+            .enable_all()
+            .build()
+            .map_err(|source| Error::Start { name: "the runtime", source })?;
+        let cancel = CancellationToken::new();
+        let stop = cancel.clone().drop_guard();
+        let mut supervisor = Supervisor::new(runtime.handle().clone(), cancel.clone());
+
+        let inventory = Inventory::new(config.inventory.log_entries, config.inventory.broadcast);
+        let watches = Watches::default();
+        let reviewer = config
+            .inventory
+            .audience
+            .clone()
+            .map(|audience| Reviewer::new(kube::access(&config.kube), audience));
+        let served =
+            Agents::new(inventory.clone(), config.inventory.clone(), reviewer, cancel.clone());
+        let sources = Arc::new(Sources::new(
+            inventory.clone(),
+            served.clone(),
+            watches.clone(),
+            tls.clone(),
+            Meter::new(),
+        ));
+        supervise_watches(&mut supervisor, &config, &inventory, watches);
+        supervise_agents(&mut supervisor, agents, served, tls);
+        let http_at = http.as_ref().map(|(_, address)| *address);
+        supervise_http(&mut supervisor, http.map(|(listener, _)| listener), sources);
+        let shown = http_at.map_or("off".into(), |address| address.to_string());
+        tracing::info!(address = %shown, agents = %agents_at, "hub started");
+        let runtime = Background(Some(runtime));
+        Ok(Self { config, http: http_at, agents: agents_at, inventory, supervisor, stop, runtime })
+    }
+
+    /// Where HTTP is served: the port is the real one also where 0 was configured.
+    pub fn address(&self) -> Option<SocketAddr> {
+        self.http
+    }
+
+    /// Where agents connect.
+    pub fn agents_address(&self) -> SocketAddr {
+        self.agents
+    }
+
+    pub fn inventory(&self) -> &Arc<Inventory> {
+        &self.inventory
+    }
+
+    /// Blocks until `cancel` is cancelled or a critical part fails, then stops everything within `hub.drain`.
+    ///
+    /// # Errors
+    /// What failed, or did not stop in time.
+    pub fn run_until(mut self, cancel: CancellationToken) -> Result<(), Error> {
+        let stop = self.stop.disarm();
+        self.stop = stop.clone().drop_guard();
+        self.supervisor.runtime().spawn(async move {
+            cancel.cancelled().await;
+            stop.cancel();
+        });
+        self.supervisor.wait();
+        self.shutdown()
+    }
+
+    /// Tells agents to go elsewhere, and stops. Blocks.
+    ///
+    /// # Errors
+    /// As [`Self::run_until`].
+    pub fn shutdown(self) -> Result<(), Error> {
+        let Self { config, supervisor, stop, runtime, .. } = self;
+        let ended = supervisor.drain(config.drain).map_err(Error::from);
+        drop((stop, runtime));
+        tracing::info!("hub stopped");
+        ended
+    }
+}
+
+fn bind(
+    address: SocketAddr,
+    flag: &'static str,
+) -> Result<(std::net::TcpListener, SocketAddr), Error> {
+    let bound = std::net::TcpListener::bind(address).and_then(|listener| {
+        listener.set_nonblocking(true)?;
+        let address = listener.local_addr()?;
+        Ok((listener, address))
+    });
+    bound.map_err(|source| Error::Listen { address, flag, source })
+}
+
+fn supervise_watches(
+    supervisor: &mut Supervisor,
+    config: &Config,
+    inventory: &Arc<Inventory>,
+    watches: Watches,
+) {
+    let again = Policy::Restart(Backoff::default());
+    let (config, inventory) = (config.kube.clone(), inventory.clone());
+    supervisor.task("watches", again, move |cancel| {
+        let (config, inventory, watches) = (config.clone(), inventory.clone(), watches.clone());
+        async move {
+            let client = cancel.run_until_cancelled(kube::connect(&config)).await;
+            if let Some(client) = client {
+                kube::follow(client, config, inventory, watches, cancel).await;
+            }
+            Ok::<_, Infallible>(())
+        }
+    });
+}
+
+fn supervise_agents(
+    supervisor: &mut Supervisor,
+    listener: std::net::TcpListener,
+    agents: Arc<Agents>,
+    tls: Option<tls::Server>,
+) {
+    let again = Policy::Restart(Backoff::default());
+    if let Some(tls) = tls.clone() {
+        supervisor.task("certificates", again, move |cancel| {
+            let tls = tls.clone();
+            async move {
+                Arc::clone(&tls).watch(cancel).await;
+                Ok::<_, Infallible>(())
+            }
+        });
+    }
+    supervisor.task("agents", again, move |cancel| {
+        let (listener, agents, tls) = (listener.try_clone(), agents.clone(), tls.clone());
+        async move {
+            let listener = listener.and_then(TcpListener::from_std);
+            let listener = listener.map_err(|error| error.to_string())?;
+            listen(agents, listener, tls, cancel).await.map_err(|error| error.to_string())
+        }
+    });
+}
+
+fn supervise_http(
+    supervisor: &mut Supervisor,
+    listener: Option<std::net::TcpListener>,
+    sources: Arc<Sources>,
+) {
+    let again = Policy::Restart(Backoff::default());
+    let measured = sources.clone();
+    supervisor.task("meter", again, move |cancel| {
+        let sources = measured.clone();
+        async move {
+            sources.meter.run(|| sources.items(), cancel).await;
+            Ok::<_, Infallible>(())
+        }
+    });
+    let Some(listener) = listener else { return };
+    let routes = router(sources);
+    supervisor.task("http", again, move |cancel| {
+        let (listener, routes) = (listener.try_clone(), routes.clone());
+        async move {
+            let Ok(()) = serve(TcpListener::from_std(listener?)?, routes, cancel).await;
+            Ok::<_, io::Error>(())
+        }
+    });
+}

@@ -1,0 +1,191 @@
+//! The hub's configuration: one TOML file, every key optional.
+
+mod raw;
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+pub use daemon::config::Error;
+use daemon::config::{count, file, listen, quoted, span, wrong};
+
+/// Valid values only. The command line's flags replace single fields.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Where `/metrics`, `/healthz`, `/readyz` and `/api/v1/status` are served; `None`: nowhere.
+    pub listen: Option<SocketAddr>,
+    pub drain: Duration,
+    pub kube: Kube,
+    pub inventory: Inventory,
+}
+
+#[derive(Clone, Debug)]
+pub struct Kube {
+    pub kubeconfig: Option<PathBuf>,
+    pub context: Option<String>,
+    pub labels: Vec<String>,
+    pub annotations: Vec<String>,
+    pub streamed: bool,
+}
+
+#[derive(Clone, Debug)]
+pub struct Inventory {
+    pub listen: SocketAddr,
+    pub tls: Option<Tls>,
+    /// For whom service accounts' tokens must be meant; `None`: none are taken.
+    pub audience: Option<String>,
+    pub log_entries: usize,
+    pub max_agents: usize,
+    pub max_addresses: usize,
+    pub syncs: usize,
+    /// Tell every agent of every object, to measure what that costs. Not in the file.
+    pub broadcast: bool,
+}
+
+#[derive(Clone, Debug)]
+pub struct Tls {
+    pub certificate: PathBuf,
+    pub key: PathBuf,
+    /// Who vouches for agents' certificates; `None`: they show none.
+    pub client_ca: Option<PathBuf>,
+}
+
+impl Config {
+    /// The file at `path`, or the defaults without one.
+    ///
+    /// # Errors
+    /// It cannot be read, or says what cannot be; the message names the key.
+    pub fn load(path: Option<&Path>) -> Result<Self, Error> {
+        Self::parse(&daemon::config::read(path)?)
+    }
+
+    /// # Errors
+    /// As [`Self::load`].
+    pub fn parse(text: &str) -> Result<Self, Error> {
+        let raw::Raw { hub, kube, inventory } = daemon::config::parse(text)?;
+        let second = Duration::from_secs(1);
+        Ok(Self {
+            listen: listen("hub.listen", &hub.listen)?,
+            drain: span("hub.drain", &hub.drain, second / 10..=60 * second)?,
+            kube: Kube {
+                kubeconfig: file("kube.kubeconfig", &kube.kubeconfig)?,
+                context: Some(kube.context).filter(|context| !context.is_empty()),
+                labels: keys("kube.labels", kube.labels)?,
+                annotations: keys("kube.annotations", kube.annotations)?,
+                streamed: kube.streamed,
+            },
+            inventory: self::inventory(inventory)?,
+        })
+    }
+
+    /// Every key with its explanation and default: a file that is valid and changes nothing.
+    pub fn reference() -> String {
+        daemon::config::reference::<raw::Raw>()
+    }
+}
+
+fn inventory(raw: raw::Inventory) -> Result<Inventory, Error> {
+    let address = listen("inventory.listen", &raw.listen)?.ok_or_else(|| {
+        wrong("inventory.listen", quoted("off"), "an IP address and port, such as \"0.0.0.0:7173\"")
+    })?;
+    let certificate = file("inventory.certificate", &raw.certificate)?;
+    let key = file("inventory.key", &raw.key)?;
+    let client_ca = file("inventory.client_ca", &raw.client_ca)?;
+    let tls = match (certificate, key) {
+        (Some(certificate), Some(key)) => Some(Tls { certificate, key, client_ca }),
+        (None, None) if client_ca.is_some() || raw.tokens => {
+            let expected = "the hub's certificate: agents show theirs, and tokens, over TLS only";
+            return Err(wrong("inventory.certificate", quoted(""), expected));
+        }
+        (None, None) => None,
+        (Some(_), None) => {
+            return Err(wrong("inventory.key", quoted(""), "the certificate's key"));
+        }
+        (None, Some(_)) => {
+            return Err(wrong("inventory.certificate", quoted(""), "the key's certificate"));
+        }
+    };
+    let told = tls.as_ref().is_some_and(|tls| tls.client_ca.is_some()) || raw.tokens;
+    if !told && !raw.insecure && !address.ip().is_loopback() {
+        let expected = "a loopback address; or inventory.certificate, key and client_ca (or tokens), so that each agent \
+                        proves its node; or inventory.insecure = true to tell anybody anything";
+        return Err(wrong("inventory.listen", quoted(&raw.listen), expected));
+    }
+    let audience = Some(raw.audience).filter(|_| raw.tokens);
+    if audience.as_deref() == Some("") {
+        let expected = "the audience of agents' tokens, such as \"amphipod-hub\"";
+        return Err(wrong("inventory.audience", quoted(""), expected));
+    }
+    Ok(Inventory {
+        listen: address,
+        tls,
+        audience,
+        log_entries: count("inventory.log_entries", raw.log_entries, 16..=1 << 24)? as usize,
+        max_agents: count("inventory.max_agents", raw.max_agents, 1..=1 << 17)? as usize,
+        max_addresses: count("inventory.max_addresses", raw.max_addresses, 16..=1 << 18)? as usize,
+        syncs: count("inventory.syncs", raw.syncs, 1..=4096)? as usize,
+        broadcast: false,
+    })
+}
+
+/// Of labels or annotations.
+fn keys(key: &str, given: Vec<String>) -> Result<Vec<String>, Error> {
+    let wrong_one =
+        |it: &&String| it.is_empty() || it.len() > 317 || it.contains(char::is_whitespace);
+    match given.iter().find(wrong_one) {
+        Some(it) => Err(wrong(key, quoted(it), "a label's key, or the beginning of keys and a *")),
+        None if given.len() > 64 => Err(wrong(key, given.len(), "at most 64 keys")),
+        None => Ok(given),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_reference_changes_nothing() {
+        let reference = Config::parse(&Config::reference()).unwrap();
+        assert_eq!(format!("{reference:?}"), format!("{:?}", Config::parse("").unwrap()));
+    }
+
+    #[test]
+    fn what_is_wrong_is_named() {
+        let check = |text: &str, expected: &str| {
+            let error = Config::parse(text).expect_err(text).to_string();
+            assert!(error.starts_with(&format!("configuration: {expected}")), "{text}: {error}");
+        };
+        check("[hubb]\n", "unknown key `hubb`; did you mean `hub`?");
+        check(
+            "[inventory]\nlisten = \"off\"",
+            "inventory.listen = \"off\": expected an IP address",
+        );
+        check(
+            "[inventory]\nlisten = \"0.0.0.0:7173\"",
+            "inventory.listen = \"0.0.0.0:7173\": expected a loopback",
+        );
+        check(
+            "[inventory]\ncertificate = \"/a\"",
+            "inventory.key = \"\": expected the certificate's key",
+        );
+        check(
+            "[inventory]\nclient_ca = \"/a\"",
+            "inventory.certificate = \"\": expected the hub's",
+        );
+        check("[inventory]\ntokens = true", "inventory.certificate = \"\": expected the hub's");
+        check(
+            "[inventory]\ncertificate = \"a\"",
+            "inventory.certificate = \"a\": expected an absolute path",
+        );
+        check(
+            "[inventory]\nsyncs = 0",
+            "inventory.syncs = 0: expected a whole number from 1 to 4096",
+        );
+        check("[kube]\nlabels = [\"a b\"]", "kube.labels = \"a b\": expected a label's key");
+        let files = "[inventory]\nlisten = \"0.0.0.0:1\"\ncertificate = \"/c\"\nkey = \"/k\"\n";
+        check(files, "inventory.listen");
+        for proof in ["client_ca = \"/ca\"", "tokens = true", "insecure = true"] {
+            Config::parse(&format!("{files}{proof}")).unwrap();
+        }
+    }
+}

@@ -1,0 +1,58 @@
+//! The file as it is written. The defaults here are the one list of valid keys and the reference.
+
+use daemon::{section, sections};
+
+sections! {
+    /// The hub as a whole.
+    hub: Hub,
+    /// The API server that is watched.
+    kube: Kube,
+    /// What agents are told.
+    inventory: Inventory,
+}
+
+section!(Hub {
+    /// Address and port of /metrics, /healthz, /readyz and /api/v1/status; "off": nowhere.
+    listen: String = "127.0.0.1:7171",
+    /// How long a stop may take.
+    drain: String = "5s",
+});
+section!(Kube {
+    /// The kubeconfig; empty: KUBECONFIG, ~/.kube/config or the pod's service account.
+    kubeconfig: String = "",
+    /// Its context; empty: the current one.
+    context: String = "",
+    /// Labels of pods that are kept and told; a * at the end stands for any rest.
+    labels: Vec<String> = vec![
+        "app".to_owned(), "k8s-app".to_owned(), "version".to_owned(), "app.kubernetes.io/*".to_owned(),
+    ],
+    /// Annotations of pods that are kept, likewise.
+    annotations: Vec<String> = Vec::<String>::new(),
+    /// Ask for lists as the beginning of a watch; an API server that does not offer that is asked for pages.
+    streamed: bool = true,
+});
+section!(Inventory {
+    /// Address and port to which agents connect.
+    listen: String = "127.0.0.1:7173",
+    /// PEM file with the hub's certificate, and the chain below it; empty: plain text. Certificates are read again when
+    /// they change.
+    certificate: String = "",
+    /// PEM file with the certificate's key.
+    key: String = "",
+    /// PEM file with the authorities that vouch for agents; each agent is told of the node that its certificate names.
+    client_ca: String = "",
+    /// Take a service account's token instead of a certificate: the API server is asked whose it is (TokenReview).
+    tokens: bool = false,
+    /// For whom those tokens must be meant.
+    audience: String = "amphipod-hub",
+    /// Allow plain text beyond this host, and agents that only say which node they are on.
+    insecure: bool = false,
+    /// Newest changes that are kept: an agent that comes back within them is told the difference only.
+    log_entries: u64 = 131_072_u32,
+    /// Agents at once.
+    max_agents: u64 = 10_000_u32,
+    /// Addresses that one agent can ask for.
+    max_addresses: u64 = 16_384_u32,
+    /// Agents that are told everything at the same time; others wait for their turn.
+    syncs: u64 = 32_u32,
+});
