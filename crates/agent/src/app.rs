@@ -186,6 +186,7 @@ fn names(config: &Config, source: Source, given: bool) -> identity::Config {
         feed,
         patience: config.metadata.patience,
         interest_idle: config.metadata.address_expiry,
+        lookups: config.probes.dns.enabled && config.probes.flow.enabled,
         limits: identity::Limits {
             interest: config.metadata.max_addresses,
             ..identity::Limits::default()

@@ -17,8 +17,8 @@ use hyper_util::rt::TokioIo;
 use model::line::{Kind, Line};
 use model::status::{Lost, ProgramState, ProgramStatus, Status};
 use model::{
-    Change, Connection, ConnectionEvent, Counters, Direction, Flow, Observation, Process, Protocol,
-    Subject, Timestamp,
+    Change, Connection, ConnectionEvent, Counters, Direction, Flow, Lookup, Observation, Process,
+    Protocol, Subject, Timestamp,
 };
 use probes::{Batch, Report};
 use tokio::net::{TcpStream, UnixStream};
@@ -217,6 +217,83 @@ async fn batches_become_records_metrics_and_status() {
     agent.stop().await;
     // The stream has ended, with nothing more in it.
     assert!(stream.frame().await.is_none());
+}
+
+/// Of `name` to the address that all observations here have at their other end.
+fn lookup(name: &str, code: Option<u16>, direction: Direction) -> Observation {
+    let lookup = Lookup {
+        name: name.into(),
+        kind: 1,
+        code,
+        answers: 1,
+        addresses: code
+            .filter(|code| *code == 0)
+            .map(|_| [192, 0, 2, 7].into())
+            .into_iter()
+            .collect(),
+        duration_ns: 3_000_000,
+        ..Lookup::default()
+    };
+    let subject = Subject::Dns(lookup.into());
+    let remote = "192.0.2.53:53".parse().unwrap();
+    Observation { protocol: Protocol::UDP, direction, remote, ..observation(4000, subject) }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn lookups_are_records_and_series_and_name_what_they_found() {
+    let agent = Agent::start(Mode::Standalone, |_| {});
+    let mut stream =
+        local(&agent.socket, "/api/v1/records?follow=1&kind=connection,dns").await.into_body();
+    // The connection comes first, as it may: threads race. It waits for its name.
+    agent.send(vec![connection(7, ConnectionEvent::Opened)]);
+    agent.send(vec![
+        lookup("nothing.example", Some(3), Direction::Egress),
+        lookup("api.payments.example", Some(0), Direction::Egress),
+        lookup("silent.example", None, Direction::Egress),
+        lookup("served.example", Some(0), Direction::Ingress),
+        lookup("odd.example", Some(3000), Direction::Ingress),
+    ]);
+    let lines = lines(&mut stream, 6).await;
+    let lines: Vec<Line> = lines.iter().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let opened = lines.iter().find(|line| line.kind == Kind::Connection).unwrap();
+    assert_eq!(opened.destination.names, ["api.payments.example".into()]);
+    assert_eq!(opened.destination.workload.as_deref(), Some("world"));
+    let told: Vec<_> = lines
+        .iter()
+        .filter_map(|line| line.dns.as_ref())
+        .map(|dns| (&*dns.query, dns.code.as_deref(), dns.error.as_deref(), dns.duration_us))
+        .collect();
+    assert_eq!(
+        told,
+        [
+            ("nothing.example", Some("NXDOMAIN"), None, Some(3000)),
+            ("api.payments.example", Some("NOERROR"), None, Some(3000)),
+            ("silent.example", None, Some("timeout"), Some(3000)),
+            ("served.example", Some("NOERROR"), None, Some(3000)),
+            ("odd.example", Some("RCODE3000"), None, Some(3000)),
+        ]
+    );
+    let metrics = text(open(agent.address(), "/metrics").await).await;
+    for (rcode, direction) in [
+        ("NXDOMAIN", "egress"),
+        ("NOERROR", "egress"),
+        ("timeout", "egress"),
+        ("NOERROR", "ingress"),
+        ("other", "ingress"),
+    ] {
+        let labels = [format!("rcode=\"{rcode}\""), format!("direction=\"{direction}\"")];
+        let counts: Vec<_> = metrics
+            .lines()
+            .filter(|line| line.starts_with("dns_lookup_duration_seconds_count{"))
+            .filter(|line| labels.iter().all(|label| line.contains(label)))
+            .collect();
+        assert!(matches!(counts[..], [line] if line.ends_with(" 1")), "{labels:?}: {metrics}");
+    }
+    // Names are no labels: there may be any number of them.
+    assert!(!metrics.contains("payments.example"));
+    let failed = text(local(&agent.socket, "/api/v1/records?last=9&kind=dns&verdict=failed").await);
+    assert_eq!(failed.await.lines().count(), 2);
+    agent.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -26,6 +26,7 @@ Examples:
   amphipod observe -f                                      everything, live
   amphipod observe -f --verdict failed,dropped             what goes wrong
   amphipod observe -f --pod shop/cart --port 6379          what cart says to its cache
+  amphipod observe -f --kind dns                           who looks up what, and what comes of it
   amphipod observe --since 5m --not --namespace kube-system -o json")]
 pub struct Args {
     /// Keep showing records as they come

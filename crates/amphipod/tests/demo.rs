@@ -158,6 +158,19 @@ fn shows(line: &Line) -> Vec<&'static str> {
         "a DNS query",
         line.protocol == "UDP" && peer.port == 53 && peer.service.as_deref() == Some("kube-dns"),
     );
+    check(
+        "a lookup",
+        is(own, "payment")
+            && line.dns.as_ref().is_some_and(|dns| {
+                &*dns.query == sim::BANK && dns.code.as_deref() == Some("NOERROR")
+            }),
+    );
+    check(
+        "an outside name",
+        is(own, "payment")
+            && line.event == Some(Event::Opened)
+            && peer.names.iter().any(|name| &**name == sim::BANK),
+    );
     check("a service", is(own, "loadgen") && peer.service.as_deref() == Some("frontend"));
     check(
         "a long-lived connection",
@@ -181,6 +194,8 @@ fn every_record_of_a_pod_names_its_pod() {
         "IPv6",
         "UDP",
         "a DNS query",
+        "a lookup",
+        "an outside name",
         "a service",
         "a long-lived connection",
     ]

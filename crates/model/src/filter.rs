@@ -50,8 +50,8 @@ pub const KEYS: &[Key] = &[
     key("from_port", "PORT", "Source at this port"),
     key("to_port", "PORT", "Destination at this port"),
     key("protocol", "PROTOCOL", "tcp, udp, icmp, icmpv6, sctp, or an IP protocol number"),
-    key("kind", "KIND", "connection, flow, drop"),
-    key("verdict", "VERDICT", "opened, accepted, failed, closed; forwarded, dropped; error (anything with an errno)"),
+    key("kind", "KIND", "connection, flow, drop, dns"),
+    key("verdict", "VERDICT", "opened, accepted, failed (of lookups: no answer, or a code other than NOERROR and NXDOMAIN), closed; forwarded, dropped; error (anything with an errno, or a code other than NOERROR)"),
     key("since", "TIME", "Not older than this: 5m ago, or RFC 3339"),
     key("until", "TIME", "Not newer than this: 5m ago, or RFC 3339"),
 ];

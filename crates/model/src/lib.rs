@@ -1,6 +1,7 @@
 //! The plain types that all of Amphipod speaks: what a probe observed, whose it was, and what leaves
 //! the house. No I/O, no async. Only [`line`], the outward JSON form, knows serde.
 
+pub mod dns;
 pub mod errno;
 pub mod filter;
 pub mod identity;
@@ -12,6 +13,7 @@ pub mod status;
 pub mod text;
 pub mod time;
 
+pub use dns::Lookup;
 pub use filter::Filter;
 pub use identity::{Identity, Workload};
 pub use metadata::{Address, Change, Container, Holder, Node, Pod, Service};

@@ -9,7 +9,8 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    ConnectionEvent, Counters, Direction, Endpoint, Identity, Protocol, Record, Subject, errno,
+    ConnectionEvent, Counters, Direction, Endpoint, Identity, Lookup, Protocol, Record, Subject,
+    dns, errno,
 };
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -60,6 +61,8 @@ pub struct Line {
     pub packets: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bytes: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dns: Option<Dns>,
 }
 
 #[derive(
@@ -71,6 +74,7 @@ pub enum Kind {
     Connection,
     Flow,
     Drop,
+    Dns,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -116,6 +120,38 @@ pub struct End {
     pub zone: Option<Arc<str>>,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub host_network: bool,
+}
+
+/// A lookup.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Dns {
+    pub query: Arc<str>,
+    /// `A`, `AAAA`, `SRV`, ...
+    #[serde(rename = "type")]
+    pub kind: Cow<'static, str>,
+    /// `NOERROR`, `NXDOMAIN`, ...; absent without an answer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub code: Option<Cow<'static, str>>,
+    /// Addresses.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub answers: Vec<IpAddr>,
+    /// Names that the one asked for stands for.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub aliases: Vec<Arc<str>>,
+    /// Records in the answer, whatever they are.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub answer_count: Option<u16>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub truncated: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub retries: Option<u32>,
+    /// From the first query to the answer; with an error, to when it was given up.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub duration_us: Option<u64>,
+    /// `timeout`: no answer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<Cow<'static, str>>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -176,6 +212,10 @@ impl From<&Record> for Line {
                 line.bytes = known(drop.bytes);
                 line.interval_ms = known(drop.interval_ns / 1_000_000);
             }
+            Subject::Dns(lookup) => {
+                line.kind = Kind::Dns;
+                line.dns = Some(lookup.as_ref().into());
+            }
         }
         line
     }
@@ -190,6 +230,25 @@ impl Line {
         if protocol == Protocol::TCP {
             self.retransmits = Some(counters.retransmits);
             self.rtt_us = known(counters.rtt_us);
+        }
+    }
+}
+
+impl From<&Lookup> for Dns {
+    fn from(lookup: &Lookup) -> Self {
+        let code =
+            |code| dns::code_name(code).map_or_else(|| format!("RCODE{code}").into(), Cow::from);
+        Self {
+            query: lookup.name.clone(),
+            kind: dns::type_name(lookup.kind),
+            code: lookup.code.map(code),
+            answers: lookup.addresses.clone(),
+            aliases: lookup.aliases.clone(),
+            answer_count: lookup.code.map(|_| lookup.answers),
+            truncated: lookup.truncated,
+            retries: known(lookup.retries),
+            duration_us: Some(lookup.duration_ns / 1000),
+            error: lookup.code.is_none().then_some("timeout".into()),
         }
     }
 }
@@ -324,5 +383,39 @@ mod tests {
             r#"{"time":"2023-11-14T22:13:20.000000001Z","node":"node-1","kind":"connection","event":"failed","direction":"egress","protocol":"TCP","source":{"ip":"10.0.0.1","port":40000,"namespace":"shop","pod":"cart-1","workload":"cart","workload_kind":"Deployment"},"destination":{"ip":"10.0.0.2","port":81},"process":{"pid":7,"comm":"cart","cgroup_id":9},"cookie":3,"error":"ECONNREFUSED","duration_us":250}"#
         );
         assert_eq!(serde_json::from_str::<Line>(&json).unwrap(), line);
+    }
+
+    #[test]
+    fn lookups_with_and_without_an_answer() {
+        let lookup = Lookup {
+            name: "api.example".into(),
+            kind: 1,
+            code: Some(0),
+            answers: 2,
+            addresses: vec![[203, 0, 113, 10].into()],
+            aliases: vec!["edge.example".into()],
+            ttl_s: 30,
+            truncated: false,
+            duration_ns: 310_500,
+            retries: 0,
+        };
+        let json = |lookup: &Lookup| {
+            let dns = Dns::from(lookup);
+            let json = serde_json::to_string(&dns).unwrap();
+            assert_eq!(serde_json::from_str::<Dns>(&json).unwrap(), dns);
+            json
+        };
+        assert_eq!(
+            json(&lookup),
+            r#"{"query":"api.example","type":"A","code":"NOERROR","answers":["203.0.113.10"],"aliases":["edge.example"],"answer_count":2,"duration_us":310}"#
+        );
+        let (name, kind) = (lookup.name.clone(), 65);
+        let silent =
+            Lookup { name, kind, retries: 2, duration_ns: 5_000_000_000, ..Lookup::default() };
+        assert_eq!(
+            json(&silent),
+            r#"{"query":"api.example","type":"HTTPS","retries":2,"duration_us":5000000,"error":"timeout"}"#
+        );
+        assert!(json(&Lookup { code: Some(15), ..silent }).contains(r#""code":"RCODE15""#));
     }
 }

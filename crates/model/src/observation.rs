@@ -3,9 +3,9 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use crate::{Comm, Timestamp};
+use crate::{Comm, Lookup, Timestamp};
 
-/// One thing that happened or was counted. Plain data, cheap to move; no allocation per event.
+/// One thing that happened or was counted. Plain data, cheap to move; no allocation per event but for a lookup's.
 #[derive(Clone, Debug)]
 pub struct Observation {
     pub time: Timestamp,
@@ -58,6 +58,8 @@ pub enum Subject {
     Connection(Connection),
     Flow(Flow),
     Drop(Drop),
+    /// Of the client that asked (egress), or of the server that answered (ingress).
+    Dns(Arc<Lookup>),
 }
 
 /// One step in the life of a TCP connection, seen from the local end.

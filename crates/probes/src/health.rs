@@ -1,5 +1,6 @@
 //! One probe's programs, maps and losses, and what the kernel says of them.
 
+use std::collections::BTreeMap;
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -19,6 +20,8 @@ pub struct Health {
     maps: Mutex<Vec<Map>>,
     shed: AtomicU64,
     stream: AtomicU64,
+    /// What the probe's own thread had to give up, by stage and cause.
+    given_up: Mutex<BTreeMap<(&'static str, &'static str), u64>>,
 }
 
 struct Program {
@@ -49,6 +52,7 @@ impl Health {
             maps: Mutex::default(),
             shed: AtomicU64::new(0),
             stream: AtomicU64::new(0),
+            given_up: Mutex::default(),
         }
     }
 
@@ -103,6 +107,11 @@ impl Health {
         self.stream.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// One of what the probe would have delivered.
+    pub fn lose(&self, stage: &'static str, cause: &'static str) {
+        *lock(&self.given_up).entry((stage, cause)).or_default() += 1;
+    }
+
     pub fn report(&self, report: &mut Report) {
         for program in lock(&self.programs).iter() {
             let info = program.fd.as_ref().map(program_info).unwrap_or_default();
@@ -125,6 +134,9 @@ impl Health {
         }
         self.loss(report, "queue", "full", self.shed.load(Ordering::Relaxed));
         self.loss(report, "ring", "malformed", self.stream.load(Ordering::Relaxed));
+        for ((stage, cause), count) in lock(&self.given_up).iter() {
+            self.loss(report, stage, cause, *count);
+        }
     }
 
     fn map_status(&self, map: &Map) -> MapStatus {

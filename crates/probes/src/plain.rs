@@ -2,7 +2,7 @@
 
 use std::mem::MaybeUninit;
 
-use crate::skel::{cgroup, drop, flow, tcp};
+use crate::skel::{cgroup, dns, drop, flow, tcp};
 
 /// A type of which any bytes are a value.
 ///
@@ -23,6 +23,7 @@ plain!(
     flow::types::tcp_socket,
     flow::types::flow_peer,
     flow::types::flow_peer_key,
+    dns::types::dns_event,
     drop::types::drop_key,
     drop::types::drop_count,
     cgroup::types::cgroup_event,

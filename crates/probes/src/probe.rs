@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::context::Context;
-use crate::{Error, Settings, cgroup, drop, flow, tcp};
+use crate::{Error, Settings, cgroup, dns, drop, flow, tcp};
 
 pub struct Probe {
     /// The folder, the configuration's section, and the label in metrics.
@@ -17,5 +17,6 @@ pub struct Probe {
     pub run: fn(&Context) -> Result<(), Error>,
 }
 
-/// In the order in which they start. `cgroup` first, so that no container is missed; `flow` reads what `tcp` keeps.
-pub const PROBES: &[Probe] = &[cgroup::PROBE, tcp::PROBE, flow::PROBE, drop::PROBE];
+/// In the order in which they start. `cgroup` first, so that no container is missed; `flow` reads what `tcp` keeps,
+/// `dns` sees what `flow` hands over.
+pub const PROBES: &[Probe] = &[cgroup::PROBE, tcp::PROBE, flow::PROBE, dns::PROBE, drop::PROBE];

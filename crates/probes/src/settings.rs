@@ -6,6 +6,7 @@ use std::time::Duration;
 pub struct Settings {
     pub tcp: Tcp,
     pub flow: Flow,
+    pub dns: Dns,
     pub drop: Drop,
     pub cgroup: Cgroup,
     /// Let the kernel measure every BPF program's run time (costs about 30 ns per run).
@@ -31,6 +32,22 @@ pub struct Flow {
 }
 
 #[derive(Clone, Debug)]
+pub struct Dns {
+    pub enabled: bool,
+    /// UDP ports of name servers; what exceeds [`Dns::MAX_PORTS`] is not looked at.
+    pub ports: Vec<u16>,
+    /// Queries that can wait for their answer at once.
+    pub max_lookups: u32,
+    /// Size of the ring buffer to user space; a power of two.
+    pub ring_bytes: u32,
+}
+
+impl Dns {
+    /// `DNS_PORTS` in `flow.h`.
+    pub const MAX_PORTS: usize = 8;
+}
+
+#[derive(Clone, Debug)]
 pub struct Drop {
     pub enabled: bool,
     pub interval: Duration,
@@ -48,6 +65,7 @@ impl Default for Settings {
         Self {
             tcp: Tcp { enabled: true, max_sockets: 262_144, ring_bytes: 4 << 20 },
             flow: Flow { enabled: true, interval: Duration::from_secs(5), max_peers: 65_536 },
+            dns: Dns { enabled: true, ports: vec![53], max_lookups: 16_384, ring_bytes: 1 << 20 },
             drop: Drop { enabled: true, interval: Duration::from_secs(5), max_entries: 16_384 },
             cgroup: Cgroup { enabled: true },
             run_time: false,

@@ -9,4 +9,4 @@ macro_rules! skeletons {
     )* };
 }
 
-skeletons!(tcp, flow, drop, cgroup, feature);
+skeletons!(tcp, flow, dns, drop, cgroup, feature);

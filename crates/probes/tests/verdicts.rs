@@ -18,6 +18,8 @@ const ESSENTIAL: &[&[&str]] = &[
     &["flow_create"],
     &["flow_release"],
     &["flow_other", "flow_other_files"],
+    &["dns_egress"],
+    &["dns_ingress"],
     &["drop_packet"],
 ];
 

@@ -34,6 +34,7 @@ pub use error::Error;
 pub use feed::Lag;
 pub use instance::Instance;
 pub use layout::{Layout, Qos};
+pub use names::BANK;
 pub use netns::Netns;
 pub use node::Node;
 pub use pod::{Container, Pod, PodSpec};

@@ -4,14 +4,15 @@ use super::Finding;
 use super::tree::Tree;
 
 /// What each crate may use of this workspace. Tests may use more: `sim` serves them.
-const MAY_USE: [(&str, &[&str]); 10] = [
+const MAY_USE: [(&str, &[&str]); 11] = [
     ("model", &[]),
     ("proto", &["model"]),
     ("daemon", &["model"]),
-    ("probes", &["model"]),
+    ("l7", &["model"]),
+    ("probes", &["model", "l7"]),
     ("reflector", &[]),
     ("sim", &["model"]),
-    ("agent", &["model", "proto", "daemon", "probes", "reflector"]),
+    ("agent", &["model", "proto", "daemon", "l7", "probes", "reflector"]),
     ("hub", &["model", "proto", "daemon", "reflector"]),
     ("amphipod", &["model", "daemon", "probes", "reflector", "agent", "hub", "sim"]),
     ("xtask", &["model", "proto", "probes", "reflector", "agent", "hub", "sim"]),

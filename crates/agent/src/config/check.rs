@@ -16,7 +16,8 @@ const HOUR: Duration = Duration::from_secs(3600);
 impl Raw {
     pub(super) fn check(self, node: Option<&str>) -> Result<Config, Error> {
         let interval = 100 * MS..=HOUR;
-        let Raw { agent, tcp, flow, drop, cgroup, metadata, metrics, records, pipeline } = self;
+        let Raw { agent, tcp, flow, dns, drop, cgroup, metadata, metrics, records, pipeline } =
+            self;
         let mut probes =
             probes::Settings { run_time: agent.run_time, ..probes::Settings::default() };
         probes.tcp.enabled = tcp.enabled;
@@ -25,6 +26,10 @@ impl Raw {
         probes.flow.enabled = flow.enabled;
         probes.flow.interval = span("flow.interval", &flow.interval, interval.clone())?;
         probes.flow.max_peers = entries("flow.max_peers", flow.max_peers)?;
+        probes.dns.enabled = dns.enabled;
+        probes.dns.ports = ports(dns.ports)?;
+        probes.dns.max_lookups = entries("dns.max_lookups", dns.max_lookups)?;
+        probes.dns.ring_bytes = ring("dns.ring_bytes", &dns.ring_bytes)?;
         probes.drop.enabled = drop.enabled;
         probes.drop.interval = span("drop.interval", &drop.interval, interval)?;
         probes.drop.max_entries = entries("drop.max_entries", drop.max_entries)?;
@@ -115,6 +120,19 @@ fn socket(text: &str) -> Result<PathBuf, Error> {
 /// Entries of a BPF map.
 fn entries(key: &str, value: u64) -> Result<u32, Error> {
     count(key, value, 16..=1 << 24).map(|value| value as u32)
+}
+
+/// Of name servers.
+fn ports(given: Vec<u16>) -> Result<Vec<u16>, Error> {
+    let most = probes::settings::Dns::MAX_PORTS;
+    match !given.is_empty() && given.len() <= most && !given.contains(&0) {
+        true => Ok(given),
+        false => Err(wrong(
+            "dns.ports",
+            format!("{given:?}"),
+            format!("1 to {most} ports from 1 to 65535"),
+        )),
+    }
 }
 
 /// The kernel wants a ring buffer's size to be a power of two and a multiple of the page size.

@@ -9,6 +9,8 @@ sections! {
     tcp: Tcp,
     /// Bytes, packets, round trips and retransmissions of live sockets.
     flow: Flow,
+    /// DNS lookups over UDP (not over TCP), and the names of addresses outside the cluster, which come from them.
+    dns: Dns,
     /// Packets that the kernel discards.
     drop: Drop,
     /// Containers that come and go.
@@ -56,6 +58,16 @@ section!(Flow {
     interval: String = "5s",
     /// Peers of unconnected UDP sockets, beyond the first of each, that can be followed at once.
     max_peers: u64 = 65_536_u32,
+});
+section!(Dns {
+    /// Whether the probe runs; it needs the probe flow.
+    enabled: bool = true,
+    /// Ports of name servers, at most 8.
+    ports: Vec<u16> = vec![53],
+    /// Queries that can wait for their answer at once.
+    max_lookups: u64 = 16_384_u32,
+    /// Size of the ring buffer from the kernel: a power of two.
+    ring_bytes: String = "1MiB",
 });
 section!(Drop {
     /// Whether the probe runs.

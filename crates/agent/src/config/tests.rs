@@ -107,9 +107,10 @@ fn the_reference_is_a_valid_file_that_changes_nothing() {
         text.contains("# How often counters are read and flows reported.\ninterval = \"5s\"\n"),
         "{text}"
     );
-    for section in
-        ["agent", "tcp", "flow", "drop", "cgroup", "metadata", "metrics", "records", "pipeline"]
-    {
+    for section in [
+        "agent", "tcp", "flow", "dns", "drop", "cgroup", "metadata", "metrics", "records",
+        "pipeline",
+    ] {
         assert!(text.contains(&format!("\n[{section}]\n")), "{text}");
     }
     let reference = Config::parse(&text, Some("n")).unwrap();

@@ -43,6 +43,7 @@ impl Collector for View {
         let mut out = Families::new(encoder);
         self.connections(&mut out)?;
         self.flows(&mut out)?;
+        self.lookups(&mut out)?;
         self.probes(&mut out)?;
         self.metadata(&mut out)?;
         self.certificates(&mut out)?;
@@ -117,6 +118,18 @@ impl View {
             "Packets that the kernel discarded, by its own name of the reason (TCP_LISTEN_OVERFLOW: connections that a \
              full accept queue turned away).",
             self.snapshot.drops.iter().map(|series| (series.labels.pairs(), series.values.packets)),
+        )
+    }
+
+    fn lookups(&self, out: &mut Families<'_>) -> fmt::Result {
+        out.histogram(
+            Metric::Lookups.name(),
+            "Time from a DNS query over UDP to its answer, by response code; timeout: no answer came, and that is how long \
+             it was waited for. Source asked; direction egress is counted at the client, ingress at the server.",
+            self.snapshot
+                .lookups
+                .iter()
+                .map(|series| (series.labels.pairs(), distribution(&series.values.duration))),
         )
     }
 

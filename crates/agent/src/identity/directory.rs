@@ -286,6 +286,21 @@ impl Directory {
                 ends.unresolved = near;
             }
         }
+        if let Some(remote) = ends.remote.take() {
+            match self.names.called(observation, remote) {
+                Remote::Known(identity) => ends.remote = identity,
+                Remote::Missing { key, patience, known, .. } => {
+                    let deadline = since.after(patience);
+                    // Strangers by the thousands must not take the room of those who wait for more.
+                    let room = self.pending.len() < self.limit / 8;
+                    if haste == Haste::No && room && at < deadline {
+                        return Outcome::Wait { key, deadline };
+                    }
+                    self.names.despair_of(key);
+                    ends.remote = known;
+                }
+            }
+        }
         Outcome::Done(ends)
     }
 

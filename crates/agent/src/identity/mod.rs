@@ -27,7 +27,7 @@
 //! | another process | workload of kind `Process`, named as the kernel names it |
 //! | a node, where the socket is not known | workload of kind `Host` |
 //! | a service's address | namespace, service |
-//! | outside | workload of kind `External`: `world`, `multicast`, `broadcast` |
+//! | outside | workload of kind `External`: `world`, `multicast`, `broadcast`; the names by which its network namespace looked it up |
 //! | cannot be known | none |
 //!
 //! A pod outside of [`Config::scope`] is another agent's: what it does is counted in [`Counters::out_of_scope`], and
@@ -47,6 +47,7 @@ mod hierarchy;
 mod host;
 mod interest;
 mod local;
+mod lookups;
 mod names;
 mod netns;
 pub mod path;
@@ -104,6 +105,8 @@ pub struct Config {
     pub patience: Duration,
     /// How long a record waits for its other end's own observation, where only that can name it.
     pub peer_patience: Duration,
+    /// Lookups are observed: a record of an address outside waits as long for the name that it may have.
+    pub lookups: bool,
     /// After so long without a record an address is no longer asked for.
     pub interest_idle: Duration,
     pub limits: Limits,
@@ -118,6 +121,7 @@ impl Config {
             scope: "/".into(),
             cgroup_root: None,
             proc_root: "/proc".into(),
+            lookups: false,
             patience: Duration::from_secs(2),
             peer_patience: Duration::from_millis(250),
             interest_idle: Duration::from_secs(600),
@@ -138,6 +142,8 @@ pub struct Limits {
     /// Addresses asked for at once.
     pub interest: usize,
     pub peers: usize,
+    /// Addresses by whose names they were looked up.
+    pub lookups: usize,
     pub namespaces: usize,
     pub processes: usize,
 }
@@ -152,6 +158,7 @@ impl Default for Limits {
             addresses: 65_536,
             interest: 16_384,
             peers: 32_768,
+            lookups: 16_384,
             namespaces: 8_192,
             processes: 4_096,
         }

@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use hashbrown::{HashMap, HashSet};
 use model::{
-    Connection, ConnectionEvent, Flow, Identity, Node, Observation, Service, Subject, Timestamp,
+    Connection, ConnectionEvent, Direction, Flow, Identity, Lookup, Node, Observation, Service,
+    Subject, Timestamp,
 };
 use tracing::{debug, info, warn};
 
@@ -18,6 +19,7 @@ use super::clock::{Clock, Moment};
 use super::counters::Table;
 use super::host::Host;
 use super::interest::Interest;
+use super::lookups::Lookups;
 use super::netns::{Holder, Namespaces};
 use super::peers::{Peers, Tuple};
 use super::pending::Key;
@@ -46,6 +48,7 @@ pub struct Names {
     pub(super) pods: Pods,
     pub(super) addresses: Addresses,
     pub(super) peers: Peers,
+    pub(super) lookups: Lookups,
     pub(super) namespaces: Namespaces,
     pub(super) unseen: Unseen,
     pub(super) processes: Processes,
@@ -76,6 +79,8 @@ pub struct Names {
     pub(super) unknown_cgroups: HashMap<u64, Moment>,
     /// The same of network namespaces.
     pub(super) unknown_namespaces: HashMap<u32, Moment>,
+    /// Addresses whose name was waited for in vain, by network namespace, and when it may be waited for again.
+    pub(super) nameless: HashMap<(u32, IpAddr), Moment>,
     /// Addresses that were waited for in vain, and when they may be waited for again.
     pub(super) unknown_addresses: HashMap<IpAddr, Moment>,
     pub(super) synced: bool,
@@ -101,11 +106,13 @@ impl Names {
         let cgroup_root = config.cgroup_root.clone().or_else(|| hierarchy::mount(&mountinfo));
         let host = Host::read(&config.proc_root);
         let limits = config.limits.clone();
+        let world = standalone::external("world");
         let mut names = Self {
             cgroups: Cgroups::new(limits.cgroups),
             pods: Pods::new(config.node.clone(), limits.pods),
             addresses: Addresses::new(limits.addresses),
             peers: Peers::new(limits.peers),
+            lookups: Lookups::new(world.clone(), limits.lookups),
             namespaces: Namespaces::new(host.netns, limits.namespaces),
             unseen: Unseen::new(
                 cgroup_root.clone().filter(|_| host.initial).zip(Some(config.proc_root.clone())),
@@ -126,11 +133,12 @@ impl Names {
             stale: false,
             hybrid: hierarchy::has_v1(&mountinfo),
             this_host: standalone::host(&config.node),
-            world: standalone::external("world"),
+            world,
             multicast: standalone::external("multicast"),
             broadcast: standalone::external("broadcast"),
             unknown_cgroups: HashMap::new(),
             unknown_namespaces: HashMap::new(),
+            nameless: HashMap::new(),
             unknown_addresses: HashMap::new(),
             synced: config.mode == Mode::Standalone || config.feed == Feed::None,
             rescan_at: Moment::default(),
@@ -278,8 +286,10 @@ impl Names {
 
     /// Remembers whose socket this is, if the other end may have no other way to know.
     pub fn meet(&mut self, observation: &Observation) {
-        if matches!(observation.subject, Subject::Drop(_)) {
-            return;
+        match &observation.subject {
+            Subject::Drop(_) => return,
+            Subject::Dns(lookup) => self.hear_of(observation, lookup),
+            Subject::Connection(_) | Subject::Flow(_) => {}
         }
         let (local, remote) =
             (observation.local.ip().to_canonical(), observation.remote.ip().to_canonical());
@@ -303,6 +313,18 @@ impl Names {
         }) = observation.subject
         {
             self.peers.end(&tuple, observation.time);
+        }
+    }
+
+    /// What an answer says to who asked for it.
+    fn hear_of(&mut self, observation: &Observation, lookup: &Lookup) {
+        if observation.direction != Direction::Egress {
+            return;
+        }
+        let netns = observation.process.netns;
+        for ip in self.lookups.learn(netns, lookup, self.at) {
+            self.nameless.remove(&(netns, ip));
+            self.news.push(Key::Lookup(netns, ip));
         }
     }
 
@@ -397,11 +419,13 @@ impl Names {
         self.pods.expire(at);
         self.addresses.expire(at);
         self.peers.expire(at);
+        self.lookups.expire(at);
         self.namespaces.expire(at);
         self.processes.expire(at);
         for ip in self.interest.expire(at) {
             self.addresses.forget(ip);
         }
+        self.nameless.retain(|_, until| *until > at);
         self.unknown_addresses.retain(|_, until| *until > at);
         self.unknown_namespaces.retain(|_, since| at.since(*since) < MAX_RESCAN_PAUSE * 10);
         self.unknown_cgroups.retain(|_, since| at.since(*since) < MAX_RESCAN_PAUSE * 10);
@@ -431,6 +455,7 @@ impl Names {
             self.addresses.table(),
             self.interest.table(),
             self.peers.table(),
+            self.lookups.table(),
             self.namespaces.table(),
             self.unseen.table(),
             self.processes.table(),
@@ -465,6 +490,7 @@ pub(super) fn began(observation: &Observation) -> Timestamp {
             Timestamp(time.saturating_sub(*duration_ns))
         }
         Subject::Flow(Flow { interval_ns, .. }) => Timestamp(time.saturating_sub(*interval_ns)),
+        Subject::Dns(lookup) => Timestamp(time.saturating_sub(lookup.duration_ns)),
         Subject::Drop(_) => observation.time,
     }
 }

@@ -19,6 +19,8 @@ pub enum Key {
     Pod(Arc<str>),
     Address(IpAddr),
     Peer(Tuple),
+    /// The name of an address outside, to a network namespace.
+    Lookup(u32, IpAddr),
 }
 
 #[derive(Debug)]

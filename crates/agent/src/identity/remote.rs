@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use model::{Connection, ConnectionEvent, Identity, Observation, Subject};
+use model::{ConnectionEvent, Direction, Identity, Observation, Subject};
 
 use super::address::{Found, embedded};
 use super::local::Local;
@@ -88,11 +88,12 @@ impl Names {
             };
         }
         // Nobody answers a failed connection, and a drop has no end.
-        let silent = matches!(
-            observation.subject,
-            Subject::Drop(_)
-                | Subject::Connection(Connection { event: ConnectionEvent::Failed, .. })
-        );
+        let silent = match &observation.subject {
+            Subject::Drop(_) => true,
+            Subject::Connection(connection) => connection.event == ConnectionEvent::Failed,
+            Subject::Dns(lookup) => lookup.code.is_none(),
+            Subject::Flow(_) => false,
+        };
         if silent || !waited {
             return Remote::Known(instead);
         }
@@ -100,6 +101,31 @@ impl Names {
             key: Key::Peer(tuple),
             patience: self.config.peer_patience,
             known: instead,
+            near: false,
+        }
+    }
+
+    /// `remote` with the names by which the local end looked it up, if it is outside and has any. These may be on their
+    /// way still: the answer came before the connection, but along another way. That is waited for once, then not again
+    /// for a while.
+    pub fn called(&mut self, observation: &Observation, remote: Arc<Identity>) -> Remote {
+        if !Arc::ptr_eq(&remote, &self.world) {
+            return Remote::Known(Some(remote));
+        }
+        let (netns, ip) = (observation.process.netns, observation.remote.ip().to_canonical());
+        if let Some(named) = self.lookups.find(netns, ip, self.at) {
+            return Remote::Known(Some(named));
+        }
+        // Who connects from outside was not looked up, nor are name servers.
+        let looks_up = observation.direction == Direction::Egress
+            && !matches!(observation.subject, Subject::Dns(_));
+        if !self.config.lookups || !looks_up || self.nameless.contains_key(&(netns, ip)) {
+            return Remote::Known(Some(remote));
+        }
+        Remote::Missing {
+            key: Key::Lookup(netns, ip),
+            patience: self.config.peer_patience,
+            known: Some(remote),
             near: false,
         }
     }
@@ -175,6 +201,12 @@ impl Names {
     /// Called when the wait for an address was in vain. The others that wait for it go too: what comes next will not
     /// wait, and must not overtake them.
     pub fn despair_of(&mut self, key: Key) {
+        if let Key::Lookup(netns, ip) = key {
+            let until = self.at.after(VAIN);
+            remember(&mut self.nameless, (netns, ip), until);
+            self.news.push(key);
+            return;
+        }
         if let Key::Address(ip) = key {
             if self.asks() {
                 self.interest.despair_of(&ip);

@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 
 use hashbrown::{DefaultHashBuilder, HashMap};
 use model::{
-    Connection, ConnectionEvent, Direction, Drop, Endpoint, Flow, Protocol, Record, Subject,
+    Connection, ConnectionEvent, Direction, Drop, Endpoint, Flow, Lookup, Protocol, Record,
+    Subject, dns,
 };
 
 use super::histogram::Histogram;
@@ -25,10 +26,11 @@ pub enum Metric {
     Retransmits,
     Rtt,
     Drops,
+    Lookups,
 }
 
 impl Metric {
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Connections,
         Self::ConnectSeconds,
         Self::ActiveConnections,
@@ -37,6 +39,7 @@ impl Metric {
         Self::Retransmits,
         Self::Rtt,
         Self::Drops,
+        Self::Lookups,
     ];
 
     pub fn name(self) -> &'static str {
@@ -49,6 +52,7 @@ impl Metric {
             Self::Retransmits => "amphipod_tcp_retransmits_total",
             Self::Rtt => "amphipod_tcp_rtt_seconds",
             Self::Drops => "amphipod_drops_total",
+            Self::Lookups => "dns_lookup_duration_seconds",
         }
     }
 }
@@ -86,12 +90,20 @@ impl Values for Traffic {
 
 impl Values for Dropped {}
 
+#[derive(Clone, Debug, Default)]
+pub struct Answered {
+    pub duration: Histogram,
+}
+
+impl Values for Answered {}
+
 pub struct Aggregate {
     expiry: Duration,
     pods: bool,
     traffic: Table<Traffic>,
     memo: Memo,
     drops: Table<Dropped>,
+    lookups: Table<Answered>,
     /// Series of each live connection, by its key.
     live: HashMap<u64, Slot>,
     max_live: usize,
@@ -106,6 +118,7 @@ pub struct Aggregate {
 pub struct Snapshot {
     pub traffic: Vec<Series<Traffic>>,
     pub drops: Vec<Series<Dropped>>,
+    pub lookups: Vec<Series<Answered>>,
     pub overflow: [u64; Metric::ALL.len()],
 }
 
@@ -118,6 +131,7 @@ impl Aggregate {
             traffic: Table::new(metrics.max_series),
             memo: Memo::default(),
             drops: Table::new(metrics.max_series),
+            lookups: Table::new(metrics.max_series),
             live: HashMap::new(),
             max_live: max_connections,
             keys: DefaultHashBuilder::default(),
@@ -131,17 +145,28 @@ impl Aggregate {
             Subject::Connection(connection) => self.connection(record, connection, now),
             Subject::Flow(flow) => self.flow(record, flow, now),
             Subject::Drop(Drop { reason, packets, .. }) => {
-                let ends = Ends {
-                    source: End::new(&record.source, self.pods),
-                    destination: End::new(&record.destination, self.pods),
-                    protocol: record.protocol,
-                    direction: record.direction,
-                    reason,
-                };
+                let ends = Ends { reason, ..self.ends(record) };
                 let (_, dropped, overflow) = self.drops.entry(&ends, now);
                 dropped.packets += packets;
                 count(&mut self.overflow, overflow, &[Metric::Drops]);
             }
+            Subject::Dns(lookup) => {
+                let ends = Ends { rcode: rcode(lookup), ..self.ends(record) };
+                let (_, answered, overflow) = self.lookups.entry(&ends, now);
+                answered.duration.observe(lookup.duration_ns);
+                count(&mut self.overflow, overflow, &[Metric::Lookups]);
+            }
+        }
+    }
+
+    fn ends<'a>(&self, record: &'a Record) -> Ends<'a> {
+        Ends {
+            source: End::new(&record.source, self.pods),
+            destination: End::new(&record.destination, self.pods),
+            protocol: record.protocol,
+            direction: record.direction,
+            reason: "",
+            rcode: "",
         }
     }
 
@@ -157,7 +182,7 @@ impl Aggregate {
             return known;
         }
         let [source, destination] = ends.map(|end| End::new(end, self.pods));
-        let labels = Ends { source, destination, protocol, direction, reason: "" };
+        let labels = Ends { source, destination, protocol, direction, reason: "", rcode: "" };
         let (slot, _, full) = self.traffic.entry(&labels, now);
         self.memo.keep(ends, protocol, direction, (slot, full));
         (slot, full)
@@ -258,6 +283,7 @@ impl Aggregate {
         self.traffic.expire(now, self.expiry);
         self.memo.forget();
         self.drops.expire(now, self.expiry);
+        self.lookups.expire(now, self.expiry);
         if self.live.capacity() > 4096 && self.live.len() < self.live.capacity() / 4 {
             self.live.shrink_to(self.live.len() * 2);
         }
@@ -267,6 +293,7 @@ impl Aggregate {
         Snapshot {
             traffic: self.traffic.iter().cloned().collect(),
             drops: self.drops.iter().cloned().collect(),
+            lookups: self.lookups.iter().cloned().collect(),
             overflow: self.overflow,
         }
     }
@@ -281,6 +308,7 @@ impl Aggregate {
         Metric::ALL.map(|metric| {
             let count = match metric {
                 Metric::Drops => self.drops.iter().count(),
+                Metric::Lookups => self.lookups.iter().count(),
                 metric => self.traffic.iter().filter(|series| series.values.has(metric)).count(),
             };
             (metric, count as u64, self.overflow[metric as usize])
@@ -306,8 +334,16 @@ impl Traffic {
             Metric::FlowBytes | Metric::FlowPackets => self.moved.is_some(),
             Metric::Retransmits => self.retransmits.is_some(),
             Metric::Rtt => self.rtt.is_some(),
-            Metric::Drops => false,
+            Metric::Drops | Metric::Lookups => false,
         }
+    }
+}
+
+/// Codes without a name are one, so that a server cannot make labels up.
+fn rcode(lookup: &Lookup) -> &'static str {
+    match lookup.code {
+        Some(code) => dns::code_name(code).unwrap_or("other"),
+        None => "timeout",
     }
 }
 

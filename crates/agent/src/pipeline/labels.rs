@@ -20,6 +20,8 @@ pub struct Ends<'a> {
     pub direction: Direction,
     /// Why a packet was dropped; empty where that is no label.
     pub reason: &'a str,
+    /// How a lookup ended; empty where that is no label.
+    pub rcode: &'a str,
 }
 
 #[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
@@ -55,11 +57,12 @@ impl<'a> Ends<'a> {
             source: end,
             destination: end,
             reason: if self.reason.is_empty() { "" } else { OVERFLOW },
+            rcode: if self.rcode.is_empty() { "" } else { OVERFLOW },
             ..self
         }
     }
 
-    fn texts(&self) -> [&'a str; 8] {
+    fn texts(&self) -> [&'a str; NAMES.len()] {
         let Self { source, destination, .. } = self;
         [
             source.namespace,
@@ -70,6 +73,7 @@ impl<'a> Ends<'a> {
             destination.pod,
             destination.service,
             self.reason,
+            self.rcode,
         ]
     }
 }
@@ -77,12 +81,12 @@ impl<'a> Ends<'a> {
 /// Owned [`Ends`]. `""` is unknown.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Labels {
-    texts: [Arc<str>; 8],
+    texts: [Arc<str>; NAMES.len()],
     protocol: Protocol,
     direction: Direction,
 }
 
-const NAMES: [&str; 8] = [
+const NAMES: [&str; 9] = [
     "source_namespace",
     "source_workload",
     "source_pod",
@@ -91,6 +95,7 @@ const NAMES: [&str; 8] = [
     "destination_pod",
     "destination_service",
     "reason",
+    "rcode",
 ];
 
 impl Labels {

@@ -1,4 +1,4 @@
-//! Which series a pair of ends has, found by identity instead of by comparing eight names again.
+//! Which series a pair of ends has, found by identity instead of by comparing all names again.
 
 use std::sync::Arc;
 

@@ -7,7 +7,7 @@ mod memo;
 mod table;
 mod worker;
 
-pub use aggregate::{Aggregate, Dropped, Metric, Snapshot, Traffic};
+pub use aggregate::{Aggregate, Answered, Dropped, Metric, Snapshot, Traffic};
 pub use histogram::Histogram;
 pub use labels::{Labels, OVERFLOW};
 pub use table::Series;

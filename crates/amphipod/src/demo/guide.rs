@@ -48,6 +48,10 @@ fn commands(
         (format!("{program} observe{socket} -f"), "every connection and flow, live"),
         (format!("{program} observe{socket} -f --verdict failed"), "what goes wrong"),
         (format!("{program} observe{socket} -f --to-service redis"), "who uses the cache"),
+        (
+            format!("{program} observe{socket} -f --kind dns"),
+            "who looks up what, and what comes of it",
+        ),
         (format!("{program} top{socket}"), "the busiest pairs"),
         (format!("{program} status{socket}"), "the probes, and what they cost"),
         (format!("curl -s http://{address}/metrics | grep amphipod_"), "the same for Prometheus"),
@@ -70,7 +74,7 @@ mod tests {
         let check = |socket: &str, expected: &str| {
             let web = SocketAddr::from(([127, 0, 0, 1], 7171));
             let commands = commands("amphipod", Path::new(socket), web, web, 3);
-            assert_eq!(commands[3].0, expected);
+            assert_eq!(commands[4].0, expected);
         };
         check("/run/amphipod/agent.sock", "amphipod top");
         check("/run/amphipod/demo-3.sock", "amphipod top --socket /run/amphipod/demo-3.sock");

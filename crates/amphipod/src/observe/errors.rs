@@ -1,4 +1,4 @@
-//! What the errors of sockets mean, for somebody who is woken by one.
+//! What the errors of sockets and name servers mean, for somebody who is woken by one.
 
 /// A few words on an errno that a connection can end with.
 pub fn explain(name: &str) -> Option<&'static str> {
@@ -18,6 +18,19 @@ pub fn explain(name: &str) -> Option<&'static str> {
         "ENOBUFS" | "ENOMEM" => "out of memory for sockets",
         "EMSGSIZE" => "message too long",
         "EPROTO" => "protocol error",
+        _ => return None,
+    })
+}
+
+/// The same of how a DNS lookup can end, where the name does not say it.
+pub fn rcode(name: &str) -> Option<&'static str> {
+    Some(match name {
+        "NXDOMAIN" => "no such name",
+        "SERVFAIL" => "the server could not find out",
+        "REFUSED" => "the server does not answer such questions",
+        "FORMERR" => "the server did not understand",
+        "NOTIMP" => "the server cannot do that",
+        "timeout" => "no answer",
         _ => return None,
     })
 }

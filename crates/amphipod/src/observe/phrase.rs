@@ -4,9 +4,9 @@ use std::net::SocketAddr;
 
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
-use model::line::{End, Event, Kind, Line, Way};
+use model::line::{Dns, End, Event, Kind, Line, Way};
 
-use super::errors::explain;
+use super::errors::{self, explain};
 use crate::paint::{Span, Tone};
 use crate::units::{bytes, interval_ms, plural, span_us};
 
@@ -89,12 +89,13 @@ pub fn event(line: &Line) -> Span {
         (Kind::Connection, None) => (Tone::Plain, "connection".to_owned()),
         (Kind::Flow, _) => (Tone::Plain, "flow".to_owned()),
         (Kind::Drop, _) => (Tone::Bad, "dropped".to_owned()),
+        (Kind::Dns, _) => (Tone::Plain, "dns".to_owned()),
     }
 }
 
 /// `egress` or `ingress`, where two records can tell of the same: each end makes its own.
 pub fn seen(line: &Line) -> Option<&'static str> {
-    let both = line.kind == Kind::Flow || line.event == Some(Event::Closed);
+    let both = matches!(line.kind, Kind::Flow | Kind::Dns) || line.event == Some(Event::Closed);
     line.direction.filter(|_| both).map(way)
 }
 
@@ -108,6 +109,9 @@ pub fn way(way: Way) -> &'static str {
 /// How it went, most important first.
 pub fn details(line: &Line) -> Vec<Span> {
     let mut spans = Vec::new();
+    if let Some(dns) = &line.dns {
+        lookup(dns, &mut spans);
+    }
     let failed = line.event == Some(Event::Failed);
     if let Some(reason) = &line.reason {
         spans.push((Tone::Bad, reason.to_string()));
@@ -143,6 +147,40 @@ pub fn details(line: &Line) -> Vec<Span> {
         spans.push((Tone::Odd, plural(retransmits.into(), "retransmit")));
     }
     spans
+}
+
+/// Addresses of an answer that are shown; how many there are in all is said.
+const SHOWN: usize = 2;
+
+/// `AAAA api.example`, how it ended, the addresses, how long it took.
+fn lookup(dns: &Dns, spans: &mut Vec<Span>) {
+    spans.push((Tone::Plain, format!("{} {}", dns.kind, dns.query)));
+    let tone = match dns.code.as_deref() {
+        Some("NOERROR") => Tone::Good,
+        Some("NXDOMAIN") => Tone::Odd,
+        _ => Tone::Bad,
+    };
+    let outcome = dns.error.as_ref().or(dns.code.as_ref());
+    spans.extend(outcome.map(|outcome| match errors::rcode(outcome) {
+        Some(meaning) => (tone, format!("{outcome} ({meaning})")),
+        None => (tone, outcome.to_string()),
+    }));
+    let mut shown: Vec<_> = dns.answers.iter().take(SHOWN).map(ToString::to_string).collect();
+    if dns.answers.len() > SHOWN {
+        shown.push(format!("{} more", dns.answers.len() - SHOWN));
+    }
+    if !shown.is_empty() {
+        spans.push((Tone::Plain, shown.join(", ")));
+    } else if let Some(records) = dns.answer_count.filter(|_| tone == Tone::Good) {
+        spans.push((Tone::Faint, plural(records.into(), "record")));
+    }
+    if let Some(duration) = dns.duration_us {
+        let after = if dns.error.is_some() { "after " } else { "" };
+        spans.push((Tone::Plain, format!("{after}{}", span_us(duration))));
+    }
+    if let Some(retries) = dns.retries {
+        spans.push((Tone::Odd, format!("asked {} times", u64::from(retries) + 1)));
+    }
 }
 
 /// Payload as the source sees it, whichever end counted: the line reads from left to right.

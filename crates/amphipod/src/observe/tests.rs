@@ -1,6 +1,6 @@
 use std::net::IpAddr;
 
-use model::line::{End, Event, Kind, Line, Process, Way};
+use model::line::{Dns, End, Event, Kind, Line, Process, Way};
 
 use super::*;
 
@@ -164,6 +164,71 @@ fn compact_flows_and_drops() {
         &drop,
         "2025-11-19 10:24:01.000  shop/cart-7d9f-x2x4z:41234 -> example.org:443  TCP dropped  \
          NO_SOCKET  1 packet  60B  in 1.50s",
+    );
+}
+
+#[test]
+fn compact_lookups() {
+    let ip = |ip: &str| ip.parse::<IpAddr>().unwrap();
+    let dns = Dns {
+        query: "api.payments.example".into(),
+        kind: "A".into(),
+        code: Some("NOERROR".into()),
+        answers: vec![ip("203.0.113.10")],
+        answer_count: Some(2),
+        duration_us: Some(310),
+        ..Dns::default()
+    };
+    let lookup = |dns: Dns| Line {
+        kind: Kind::Dns,
+        event: None,
+        protocol: "UDP".into(),
+        connect_us: None,
+        destination: End {
+            service: Some("kube-dns".into()),
+            namespace: Some("kube-system".into()),
+            ..address("10.96.0.10", 53)
+        },
+        dns: Some(dns),
+        ..line()
+    };
+    let begin =
+        "10:24:01.123  shop/cart-7d9f-x2x4z:41234 -> kube-system/svc/kube-dns:53  UDP dns egress";
+    let check = |dns: Dns, expected: &str| check(&lookup(dns), &format!("{begin}  {expected}"));
+    check(dns.clone(), "A api.payments.example  NOERROR  203.0.113.10  0.31ms");
+    let many = ["192.0.2.1", "192.0.2.2", "192.0.2.3", "192.0.2.4"].map(ip).to_vec();
+    check(
+        Dns { answers: many, retries: Some(1), ..dns.clone() },
+        "A api.payments.example  NOERROR  192.0.2.1, 192.0.2.2, 2 more  0.31ms  asked 2 times",
+    );
+    check(
+        Dns { kind: "TXT".into(), answers: vec![], answer_count: Some(1), ..dns.clone() },
+        "TXT api.payments.example  NOERROR  1 record  0.31ms",
+    );
+    let nothing = Dns { answers: vec![], answer_count: Some(0), ..dns };
+    check(
+        Dns { code: Some("NXDOMAIN".into()), ..nothing.clone() },
+        "A api.payments.example  NXDOMAIN (no such name)  0.31ms",
+    );
+    check(
+        Dns {
+            code: None,
+            answer_count: None,
+            error: Some("timeout".into()),
+            duration_us: Some(5_000_000),
+            ..nothing
+        },
+        "A api.payments.example  timeout (no answer)  after 5.00s",
+    );
+    let outside = End {
+        names: vec!["api.payments.example".into()],
+        workload: Some("world".into()),
+        workload_kind: Some("External".into()),
+        ..address("203.0.113.10", 443)
+    };
+    super::tests::check(
+        &Line { destination: outside, ..line() },
+        "10:24:01.123  shop/cart-7d9f-x2x4z:41234 -> api.payments.example:443  TCP opened  0.21ms",
     );
 }
 

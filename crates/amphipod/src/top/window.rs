@@ -135,6 +135,8 @@ impl Window {
                 counts.connections = first.into()
             }
             (Kind::Connection, _) => {}
+            // Told by the connections and flows that follow.
+            (Kind::Dns, _) => {}
             (Kind::Drop, _) => counts.drops = line.packets.unwrap_or(1),
         }
         counts

@@ -2,7 +2,7 @@
 
 use super::network::Network;
 use super::{Error, refused};
-use crate::{ConnectionEvent, Endpoint, Identity, Protocol, Record, Subject, Workload};
+use crate::{ConnectionEvent, Endpoint, Identity, Protocol, Record, Subject, Workload, dns};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Term {
@@ -55,6 +55,7 @@ pub(super) enum Kind {
     Connection,
     Flow,
     Drop,
+    Dns,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,7 +64,7 @@ pub(super) enum Verdict {
     /// Traffic that got through.
     Forwarded,
     Dropped,
-    /// Carries an errno: failed, or closed by an error such as a reset.
+    /// Carries an errno: failed, or closed by an error such as a reset. Of a lookup, any code but NOERROR, or none.
     Error,
 }
 
@@ -87,7 +88,7 @@ impl Term {
                 &|part| Some(Self::Protocol(protocol(part)?)),
                 "tcp, udp, icmp, icmpv6, sctp or a number from 0 to 255",
             ),
-            "kind" => list(&|part| Some(Self::Kind(kind(part)?)), "connection, flow or drop"),
+            "kind" => list(&|part| Some(Self::Kind(kind(part)?)), "connection, flow, drop or dns"),
             "verdict" => list(
                 &|part| Some(Self::Verdict(verdict(part)?)),
                 "opened, accepted, failed, closed, forwarded, dropped or error",
@@ -254,6 +255,7 @@ impl Kind {
             Subject::Connection(_) => Self::Connection,
             Subject::Flow(_) => Self::Flow,
             Subject::Drop(_) => Self::Drop,
+            Subject::Dns(_) => Self::Dns,
         }
     }
 }
@@ -267,6 +269,9 @@ impl Verdict {
             }
             (Self::Forwarded, Subject::Flow(_)) | (Self::Dropped, Subject::Drop(_)) => true,
             (Self::Error, Subject::Connection(connection)) => connection.errno != 0,
+            (Self::Event(ConnectionEvent::Failed), Subject::Dns(lookup)) => lookup.failed(),
+            (Self::Forwarded, Subject::Dns(lookup)) => !lookup.failed(),
+            (Self::Error, Subject::Dns(lookup)) => lookup.code != Some(dns::NOERROR),
             _ => false,
         }
     }
@@ -292,6 +297,7 @@ fn kind(text: &str) -> Option<Kind> {
         "connection" => Kind::Connection,
         "flow" => Kind::Flow,
         "drop" => Kind::Drop,
+        "dns" => Kind::Dns,
         _ => return None,
     })
 }

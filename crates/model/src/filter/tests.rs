@@ -164,6 +164,26 @@ fn not_inverts_the_next() {
 }
 
 #[test]
+fn verdicts_of_lookups() {
+    let lookup =
+        |code| record(Subject::Dns(crate::Lookup { code, ..crate::Lookup::default() }.into()));
+    let lookups = [Some(0), Some(3), Some(2), None].map(lookup);
+    for (query, expected) in [
+        ("kind=dns", [true, true, true, true]),
+        ("kind=flow", [false, false, false, false]),
+        ("verdict=forwarded", [true, true, false, false]),
+        ("verdict=failed", [false, false, true, true]),
+        ("verdict=error", [false, true, true, true]),
+        ("verdict=opened,accepted,closed,dropped", [false, false, false, false]),
+    ] {
+        lookups
+            .iter()
+            .zip(expected)
+            .for_each(|(record, expected)| check_record(record, query, expected));
+    }
+}
+
+#[test]
 fn kinds_and_verdicts() {
     let opened = record(connection(ConnectionEvent::Opened, 0));
     let failed = record(connection(ConnectionEvent::Failed, 111));
@@ -239,7 +259,7 @@ fn errors_name_key_value_and_what_is_allowed() {
     }
     check_error(
         "kind=request",
-        r#"filter kind: "request" is not allowed; give connection, flow or drop"#,
+        r#"filter kind: "request" is not allowed; give connection, flow, drop or dns"#,
     );
     check_error(
         "verdict=ok",

@@ -110,7 +110,8 @@ static __always_inline void add(struct flow_counters *counters, const struct pac
 	}
 }
 
-static __noinline int count_peer(struct flow_socket *socket, struct packet *packet, __u64 cookie, bool egress)
+/* Inlined: before 6.0, arm64 cannot have both functions and tail calls in a program. */
+static __always_inline void count_peer(struct flow_socket *socket, const struct packet *packet, __u64 cookie, bool egress)
 {
 	struct flow_peer_key key = { .cookie = cookie, .epoch = epoch };
 	__builtin_memcpy(key.remote, packet->ends.remote, sizeof(key.remote));
@@ -129,11 +130,10 @@ static __noinline int count_peer(struct flow_socket *socket, struct packet *pack
 		peer = bpf_map_lookup_elem(&flow_peers, &key);
 		if (!peer) {
 			count_loss(LOSS_MAP_FULL);
-			return 0;
+			return;
 		}
 	}
 	add(&peer->counters, packet, egress);
-	return 0;
 }
 
 /* The kernel's buffer behind a program's view of it (6.2). */
@@ -150,6 +150,60 @@ static __always_inline void own_by_packet(struct __sk_buff *skb, struct flow_soc
 		return;
 	socket->owner.cgroup_id = sk_cgroup_id(sk);
 	socket->owner.netns = sk->__sk_common.skc_net.net->ns.inum;
+}
+
+static __always_inline void count_packet(struct __sk_buff *skb, struct flow_socket *socket, const struct packet *packet,
+					 __u32 protocol, bool egress)
+{
+	if (socket->followed) {
+		if (same_peer(&socket->ends, &packet->ends)) {
+			add(&socket->counters, packet, egress);
+			return;
+		}
+	} else {
+		own_by_packet(skb, socket);
+		/* The first peer is followed in the storage itself. Whoever loses the race to be first is counted as a peer. */
+		__sync_fetch_and_add(&socket->claims, 1);
+		if (socket->claims == 1) {
+			socket->cookie = bpf_get_socket_cookie(skb);
+			socket->ends = packet->ends;
+			socket->protocol = protocol;
+			socket->incoming = !egress;
+			socket->reported_ns = bpf_ktime_get_ns();
+			add(&socket->counters, packet, egress);
+			barrier();
+			socket->followed = 1;
+			return;
+		}
+	}
+	count_peer(socket, packet, bpf_get_socket_cookie(skb), egress);
+}
+
+/* Ports whose datagrams are DNS: those of the probe `dns`, up to the first 0. */
+const volatile __u16 dns_ports[DNS_PORTS] = {};
+
+/* Where that probe puts its programs. */
+#define TAP(name)                                      \
+	struct {                                       \
+		__uint(type, BPF_MAP_TYPE_PROG_ARRAY); \
+		__uint(max_entries, 1);                \
+		__type(key, __u32);                    \
+		__type(value, __u32);                  \
+	} name SEC(".maps")
+
+TAP(dns_egress_tap);
+TAP(dns_ingress_tap);
+
+static __always_inline bool is_dns(const struct ends *ends)
+{
+	for (int i = 0; i < DNS_PORTS; i++) {
+		__u16 port = dns_ports[i];
+		if (!port)
+			return false;
+		if (ends->remote_port == port || ends->local_port == port)
+			return true;
+	}
+	return false;
 }
 
 static __always_inline int count(struct __sk_buff *skb, bool egress)
@@ -173,29 +227,10 @@ static __always_inline int count(struct __sk_buff *skb, bool egress)
 		count_loss(LOSS_UNREADABLE);
 		return 1;
 	}
-	if (socket->followed) {
-		if (same_peer(&socket->ends, &packet.ends)) {
-			add(&socket->counters, &packet, egress);
-			return 1;
-		}
-		count_peer(socket, &packet, bpf_get_socket_cookie(skb), egress);
-		return 1;
-	}
-	own_by_packet(skb, socket);
-	/* The first peer is followed in the storage itself. Whoever loses the race to be first is counted as a peer. */
-	__sync_fetch_and_add(&socket->claims, 1);
-	if (socket->claims != 1) {
-		count_peer(socket, &packet, bpf_get_socket_cookie(skb), egress);
-		return 1;
-	}
-	socket->cookie = bpf_get_socket_cookie(skb);
-	socket->ends = packet.ends;
-	socket->protocol = protocol;
-	socket->incoming = !egress;
-	socket->reported_ns = bpf_ktime_get_ns();
-	add(&socket->counters, &packet, egress);
-	barrier();
-	socket->followed = 1;
+	count_packet(skb, socket, &packet, protocol, egress);
+	/* Does not come back, unless nobody put a program there. */
+	if (is_dns(&packet.ends))
+		bpf_tail_call(skb, egress ? (void *)&dns_egress_tap : (void *)&dns_ingress_tap, 0);
 	return 1;
 }
 
@@ -229,10 +264,13 @@ int flow_create(struct bpf_sock *sk)
 	return 1;
 }
 
+/* Bytes count, too: a report made while a packet was counted may have the packet and not its bytes. */
 static __always_inline bool has_news(const struct flow_socket *socket)
 {
 	return socket->counters.packets_sent != socket->reported.packets_sent ||
-	       socket->counters.packets_received != socket->reported.packets_received;
+	       socket->counters.packets_received != socket->reported.packets_received ||
+	       socket->counters.bytes_sent != socket->reported.bytes_sent ||
+	       socket->counters.bytes_received != socket->reported.bytes_received;
 }
 
 /* What the socket moved since the last report, until `now`. */

@@ -4,6 +4,8 @@
 
 #include "probe.h"
 
+#define DNS_PORTS 8
+
 /* Payload bytes: without IP and UDP headers. */
 struct flow_counters {
 	__u64 bytes_sent;

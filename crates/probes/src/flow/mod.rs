@@ -41,6 +41,11 @@ pub const PROBE: Probe = Probe {
     run,
 };
 
+/// The names under which the storage of sockets is shared, and the places for programs that look into DNS messages.
+pub const SOCKETS: &str = "flow_sockets";
+pub const EGRESS_TAP: &str = "dns_egress_tap";
+pub const INGRESS_TAP: &str = "dns_ingress_tap";
+
 fn run(ctx: &Context) -> Result<(), Error> {
     let sockets = ctx.shared.get(crate::tcp::SOCKETS);
     let mut storage = MaybeUninit::uninit();
@@ -60,10 +65,24 @@ fn run(ctx: &Context) -> Result<(), Error> {
         ctx.attach_cgroup(&skel.progs.flow_egress, root.as_raw_fd()),
         ctx.attach_cgroup(&skel.progs.flow_ingress, root.as_raw_fd()),
     ];
+    share(ctx, &skel)?;
     let bss = skel.maps.bss_data.take();
     let readers = Readers { tcp: attach_tcp(ctx, &skel, sockets), other: attach_other(ctx, &skel) };
     ctx.ready();
     follow(ctx, &skel, bss, &readers)
+}
+
+/// With the probe that looks into DNS messages.
+fn share(ctx: &Context, skel: &FlowSkel<'_>) -> Result<(), Error> {
+    let maps = [
+        (SOCKETS, MapHandle::try_from(&skel.maps.flow_sockets)),
+        (EGRESS_TAP, MapHandle::try_from(&skel.maps.dns_egress_tap)),
+        (INGRESS_TAP, MapHandle::try_from(&skel.maps.dns_ingress_tap)),
+    ];
+    for (name, map) in maps {
+        ctx.shared.publish(name, map.map_err(|error| ctx.error(error))?, ctx.health.clone());
+    }
+    Ok(())
 }
 
 /// Loads what this kernel can carry, and what has something to do on it.
@@ -85,6 +104,11 @@ fn choose(
     open.progs.flow_other_files.set_autoload(files);
     if let Some(rodata) = &mut open.maps.rodata_data {
         rodata.have_files = files;
+        if ctx.settings.dns.enabled {
+            for (to, from) in rodata.dns_ports.iter_mut().zip(&ctx.settings.dns.ports) {
+                *to = *from;
+            }
+        }
     }
     open.progs.flow_older.set_autoload(has.sock_from_file);
     open.maps.flow_peers.set_max_entries(ctx.settings.flow.max_peers)

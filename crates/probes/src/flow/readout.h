@@ -11,12 +11,14 @@ __u64 tcp_read_ns = 0;
 #define DIRECT_LOAD(pointer, member) ((pointer)->member)
 #define LOAD(pointer, member) (cast ? DIRECT_LOAD(pointer, member) : BPF_CORE_READ(pointer, member))
 
-/* Open, nothing sent, nothing received: most connections, most of the time. */
+/* Open, nothing sent, nothing received: most connections, most of the time. The kernel counts a segment when it comes, and
+ * its bytes when the socket takes it: a read may have seen the one and not yet the other. */
 static __always_inline bool is_idle(struct tcp_sock *tp, struct tcp_socket *socket, const bool cast)
 {
 	struct tcp_counters *reported = last_report(socket);
 	return LOAD(tp, inet_conn.icsk_inet.sk.__sk_common.skc_state) == TCP_ESTABLISHED &&
-	       LOAD(tp, segs_in) == reported->packets_received && LOAD(tp, segs_out) == reported->packets_sent;
+	       LOAD(tp, segs_in) == reported->packets_received && LOAD(tp, segs_out) == reported->packets_sent &&
+	       LOAD(tp, bytes_received) == reported->bytes_received;
 }
 
 /* The memory behind the key may already be another socket's, or nobody's. */
@@ -107,8 +109,13 @@ static __always_inline bool read_socket(struct tcp_event *event, __u64 key, stru
 	if (socket->role == ROLE_LISTENER)
 		return read_listener(event, key, tp, socket, now, cast);
 	READ_TCP_COUNTERS(&event->totals, tp, LOAD);
-	subtract_counters(&event->deltas, &event->totals, last_report(socket));
-	if (!event->deltas.packets_sent && !event->deltas.packets_received)
+	struct tcp_counters *deltas = &event->deltas;
+	subtract_counters(deltas, &event->totals, last_report(socket));
+	if (!deltas->packets_sent && !deltas->packets_received && !deltas->bytes_received)
+		return false;
+	/* Read while the kernel counted: it takes retransmits and the FIN out of the bytes after it has put them in. The next
+	 * read has it right. */
+	if ((__s64)deltas->bytes_sent < 0 || (__s64)deltas->bytes_received < 0)
 		return false;
 	load_ends(&event->ends, tp, cast);
 	/* Closed while it was read: the closing event has the rest. */

@@ -122,6 +122,11 @@ static __noinline int report_closed(struct sock *sk, struct tcp_sock *tp, struct
 	event->error = sk->sk_err;
 	READ_TCP_COUNTERS(&event->totals, tp, DIRECT);
 	subtract_counters(&event->deltas, &event->totals, &reported);
+	/* The last read may have seen a FIN that was not yet marked as one. */
+	if ((__s64)event->deltas.bytes_received < 0)
+		event->deltas.bytes_received = 0;
+	if ((__s64)event->deltas.bytes_sent < 0)
+		event->deltas.bytes_sent = 0;
 	bpf_ringbuf_submit(event, ring_flags());
 	return 0;
 }
