@@ -3,7 +3,7 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -96,6 +96,9 @@ pub struct End {
     pub ip: Option<IpAddr>,
     #[serde(skip_serializing_if = "is_zero")]
     pub port: u16,
+    /// Where the kernel sent what went to a service's address: the pod and the workload are those of this address.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub backend: Option<Backend>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub namespace: Option<Arc<str>>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -116,6 +119,12 @@ pub struct End {
     pub zone: Option<Arc<str>>,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub host_network: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Backend {
+    pub ip: IpAddr,
+    pub port: u16,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -196,7 +205,10 @@ impl Line {
 
 impl From<&Endpoint> for End {
     fn from(endpoint: &Endpoint) -> Self {
-        let mut end = Self { ip: endpoint.ip, port: endpoint.port, ..Self::default() };
+        let backend = endpoint
+            .backend
+            .map(|address: SocketAddr| Backend { ip: address.ip(), port: address.port() });
+        let mut end = Self { ip: endpoint.ip, port: endpoint.port, backend, ..Self::default() };
         if let Some(identity) = &endpoint.identity {
             let Identity {
                 namespace,
@@ -303,8 +315,14 @@ mod tests {
                 ip: Some([10, 0, 0, 1].into()),
                 port: 40000,
                 identity: Some(identity.into()),
+                backend: None,
             },
-            destination: Endpoint { ip: Some([10, 0, 0, 2].into()), port: 81, identity: None },
+            destination: Endpoint {
+                ip: Some([10, 0, 0, 2].into()),
+                port: 81,
+                identity: None,
+                backend: Some(([10, 1, 0, 9], 8081).into()),
+            },
             direction: Direction::Egress,
             protocol: Protocol::TCP,
             process: crate::Process { pid: 7, comm: Comm::from("cart"), cgroup_id: 9, netns: 0 },
@@ -321,7 +339,7 @@ mod tests {
         let json = serde_json::to_string(&line).unwrap();
         assert_eq!(
             json,
-            r#"{"time":"2023-11-14T22:13:20.000000001Z","node":"node-1","kind":"connection","event":"failed","direction":"egress","protocol":"TCP","source":{"ip":"10.0.0.1","port":40000,"namespace":"shop","pod":"cart-1","workload":"cart","workload_kind":"Deployment"},"destination":{"ip":"10.0.0.2","port":81},"process":{"pid":7,"comm":"cart","cgroup_id":9},"cookie":3,"error":"ECONNREFUSED","duration_us":250}"#
+            r#"{"time":"2023-11-14T22:13:20.000000001Z","node":"node-1","kind":"connection","event":"failed","direction":"egress","protocol":"TCP","source":{"ip":"10.0.0.1","port":40000,"namespace":"shop","pod":"cart-1","workload":"cart","workload_kind":"Deployment"},"destination":{"ip":"10.0.0.2","port":81,"backend":{"ip":"10.1.0.9","port":8081}},"process":{"pid":7,"comm":"cart","cgroup_id":9},"cookie":3,"error":"ECONNREFUSED","duration_us":250}"#
         );
         assert_eq!(serde_json::from_str::<Line>(&json).unwrap(), line);
     }

@@ -98,10 +98,9 @@ pub fn change(item: wire::Item) -> Result<Change, Malformed> {
             name: named(it.name, "name")?,
             ips: ips(&it.ips)?,
         }),
-        Kind::ServiceGone(it) => Change::ServiceGone {
-            namespace: it.namespace.into(),
-            name: named(it.name, "name")?,
-        },
+        Kind::ServiceGone(it) => {
+            Change::ServiceGone { namespace: it.namespace.into(), name: named(it.name, "name")? }
+        }
         Kind::Node(it) => Change::Node(Node {
             name: named(it.name, "name")?,
             ips: ips(&it.ips)?,
@@ -137,10 +136,8 @@ pub fn change(item: wire::Item) -> Result<Change, Malformed> {
 }
 
 fn pod_out(pod: &Pod) -> wire::Pod {
-    let container = |it: &Container| wire::Container {
-        id: it.id.to_string(),
-        name: it.name.to_string(),
-    };
+    let container =
+        |it: &Container| wire::Container { id: it.id.to_string(), name: it.name.to_string() };
     wire::Pod {
         uid: pod.uid.to_string(),
         namespace: pod.namespace.to_string(),
@@ -156,8 +153,7 @@ fn pod_out(pod: &Pod) -> wire::Pod {
 }
 
 fn pod_in(pod: wire::Pod) -> Result<Pod, Malformed> {
-    let container =
-        |it: wire::Container| Container { id: it.id.into(), name: it.name.into() };
+    let container = |it: wire::Container| Container { id: it.id.into(), name: it.name.into() };
     Ok(Pod {
         uid: named(pod.uid, "uid")?,
         namespace: pod.namespace.into(),

@@ -37,14 +37,7 @@ impl Sources {
         link: Arc<Link>,
         report: Box<dyn Fn() -> probes::Report + Send + Sync>,
     ) -> Self {
-        Self {
-            config,
-            shared,
-            link,
-            report,
-            meter: Meter::new(),
-            scrapes: Scrapes::default(),
-        }
+        Self { config, shared, link, report, meter: Meter::new(), scrapes: Scrapes::default() }
     }
 
     /// What is still missing; `None` when ready.

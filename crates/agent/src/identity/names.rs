@@ -13,6 +13,7 @@ use model::{
 use tracing::{debug, info, warn};
 
 use super::address::{Addresses, Found, Who};
+use super::backends::Backends;
 use super::cgroups::{Cgroups, Owner};
 use super::clock::{Clock, Moment};
 use super::counters::Table;
@@ -46,6 +47,7 @@ pub struct Names {
     pub(super) pods: Pods,
     pub(super) addresses: Addresses,
     pub(super) peers: Peers,
+    pub(super) backends: Backends,
     pub(super) namespaces: Namespaces,
     pub(super) unseen: Unseen,
     pub(super) processes: Processes,
@@ -106,6 +108,7 @@ impl Names {
             pods: Pods::new(config.node.clone(), limits.pods),
             addresses: Addresses::new(limits.addresses),
             peers: Peers::new(limits.peers),
+            backends: Backends::new(limits.backends),
             namespaces: Namespaces::new(host.netns, limits.namespaces),
             unseen: Unseen::new(
                 cgroup_root.clone().filter(|_| host.initial).zip(Some(config.proc_root.clone())),
@@ -397,6 +400,7 @@ impl Names {
         self.pods.expire(at);
         self.addresses.expire(at);
         self.peers.expire(at);
+        self.backends.expire(at);
         self.namespaces.expire(at);
         self.processes.expire(at);
         for ip in self.interest.expire(at) {
@@ -431,6 +435,7 @@ impl Names {
             self.addresses.table(),
             self.interest.table(),
             self.peers.table(),
+            self.backends.table(),
             self.namespaces.table(),
             self.unseen.table(),
             self.processes.table(),

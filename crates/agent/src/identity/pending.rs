@@ -9,6 +9,7 @@ use model::Observation;
 
 use super::clock::Moment;
 use super::peers::Tuple;
+use crate::backend::Dial;
 
 /// What a record waits for.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -19,6 +20,8 @@ pub enum Key {
     Pod(Arc<str>),
     Address(IpAddr),
     Peer(Tuple),
+    /// Where the kernel sent a connection to a service.
+    Backend(Dial),
 }
 
 #[derive(Debug)]

@@ -41,11 +41,7 @@ pub fn count(key: &str, value: u64, range: RangeInclusive<u64>) -> Result<u64, E
     }
 }
 
-pub fn span(
-    key: &str,
-    text: &str,
-    range: RangeInclusive<Duration>,
-) -> Result<Duration, Error> {
+pub fn span(key: &str, text: &str, range: RangeInclusive<Duration>) -> Result<Duration, Error> {
     duration(text).filter(|span| range.contains(span)).ok_or_else(|| {
         let expected = format!(
             "a duration from {} to {}, such as \"5s\" or \"250ms\"",

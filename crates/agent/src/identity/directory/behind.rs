@@ -1,0 +1,72 @@
+//! The end behind a service's address.
+
+use std::time::Duration;
+
+use model::Observation;
+
+use super::super::backends::Behind;
+use super::super::clock::Moment;
+use super::super::pending::Key;
+use super::super::remote::Remote;
+use super::{Directory, Ends, Haste, Outcome};
+
+impl Directory {
+    /// Names the backend where the remote end is a service, or says what to wait for.
+    pub(super) fn look_behind(
+        &mut self,
+        observation: &Observation,
+        since: Moment,
+        haste: Haste,
+        ends: &mut Ends,
+    ) -> Option<Outcome> {
+        let service = ends.remote.clone().filter(|identity| {
+            self.names.config.backends && identity.service.is_some() && identity.pod_uid.is_none()
+        })?;
+        let choice = match self.names.backends.find(observation, self.names.at) {
+            Behind::Unknown => return None,
+            Behind::Awaited(dial) => {
+                let patience = self.names.config.backend_patience;
+                return self.wait(Key::Backend(dial), patience, since, haste, ends);
+            }
+            Behind::Known(choice) => choice,
+        };
+        ends.backend = Some(choice.backend);
+        let behind =
+            Observation { local: choice.client, remote: choice.backend, ..observation.clone() };
+        let backend = match self.names.remote(&behind, ends.local.as_ref()) {
+            Remote::Known(identity) => identity,
+            Remote::Missing { key, patience, known, near } => {
+                if let Some(wait) = self.wait(key, patience, since, haste, ends) {
+                    return Some(wait);
+                }
+                ends.unresolved = near;
+                known
+            }
+        };
+        if let Some(backend) = backend {
+            ends.remote = Some(self.names.backends.join(&service, &backend));
+        }
+        None
+    }
+
+    /// Waits for `key` for so long since the record came; `None` once that is over.
+    fn wait(
+        &mut self,
+        key: Key,
+        patience: Duration,
+        since: Moment,
+        haste: Haste,
+        ends: &mut Ends,
+    ) -> Option<Outcome> {
+        let deadline = since.after(patience);
+        let hopeful = haste == Haste::No && self.names.hopeful(&key);
+        if hopeful && self.names.at < deadline {
+            return Some(Outcome::Wait { key, deadline });
+        }
+        if hopeful && patience > Duration::ZERO {
+            self.names.despair_of(key);
+        }
+        ends.vain = true;
+        None
+    }
+}
