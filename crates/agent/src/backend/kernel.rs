@@ -5,7 +5,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::thread;
 
 use rustix::io::Errno;
@@ -17,6 +17,7 @@ use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 use super::message::{self, Ends, Reply, Said};
 use super::{Choice, Conntrack, Dial, Unavailable};
+use crate::identity::INITIAL_NET_NAMESPACE;
 
 /// More than one entry takes: some hundred bytes.
 const DATAGRAM: usize = 8192;
@@ -154,9 +155,14 @@ fn open(place: &Place) -> Result<OwnedFd, Unavailable> {
         }
     };
     let hidden = |source| Unavailable::Hidden { path: path.clone(), source };
-    let namespace = File::open(&path).map_err(hidden)?;
-    let inode = namespace.metadata().map_err(hidden)?.ino();
-    if fs::metadata(Path::new("/proc/thread-self/ns/net")).is_ok_and(|own| own.ino() == inode) {
+    let own = fs::metadata("/proc/thread-self/ns/net").map(|own| own.ino()).ok();
+    let host = matches!(place, Place::Host { .. });
+    let namespace = match File::open(&path) {
+        // The links of pid 1 may be hidden from a process with fewer capabilities than it has.
+        Err(_) if host && own == Some(INITIAL_NET_NAMESPACE.into()) => return socket(),
+        opened => opened.map_err(hidden)?,
+    };
+    if own == Some(namespace.metadata().map_err(hidden)?.ino()) {
         return socket();
     }
     // A socket stays in the namespace where it was made, and so would the thread that entered it.

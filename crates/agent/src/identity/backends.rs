@@ -48,8 +48,11 @@ struct Entry {
 /// What is known of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Behind {
-    /// An answer is on its way.
-    Awaited(Dial),
+    /// An answer is on its way since then.
+    Awaited {
+        dial: Dial,
+        asked: Moment,
+    },
     Known(Choice),
     Unknown,
 }
@@ -101,8 +104,8 @@ impl Backends {
         }
     }
 
-    /// Where the kernel sent what `observation` tells of. Asks, unless that was done for this connection.
-    pub fn find(&mut self, observation: &Observation, at: Moment) -> Behind {
+    /// Where the kernel sent what `observation` tells of. Asks where it `may`, unless that was done for this connection.
+    pub fn find(&mut self, observation: &Observation, may: bool, at: Moment) -> Behind {
         let Some(dial) = Dial::new(observation) else { return Behind::Unknown };
         let began = began(observation);
         if let Some(entry) = self.entries.get_mut(&dial) {
@@ -110,7 +113,7 @@ impl Backends {
                 entry.seen = at;
                 entry.ended |= ends(observation);
                 match entry.state {
-                    State::Asked => return Behind::Awaited(dial),
+                    State::Asked => return Behind::Awaited { dial, asked: entry.asked },
                     State::Overdue => return Behind::Unknown,
                     State::Answered(choice) if !entry.is_stale(dial.protocol, at) => {
                         return choice.map_or(Behind::Unknown, Behind::Known);
@@ -124,11 +127,11 @@ impl Backends {
             }
         }
         // A dropped packet may have been dropped before the kernel tracked it.
-        if matches!(observation.subject, Subject::Drop(_)) {
+        if !may || matches!(observation.subject, Subject::Drop(_)) {
             return Behind::Unknown;
         }
         self.ask(dial, observation, began, at);
-        Behind::Awaited(dial)
+        Behind::Awaited { dial, asked: at }
     }
 
     fn ask(&mut self, dial: Dial, observation: &Observation, began: Timestamp, at: Moment) {

@@ -62,6 +62,8 @@ mod scope;
 mod standalone;
 mod unseen;
 
+pub(crate) use host::INITIAL_NET_NAMESPACE;
+
 pub use backends::BackendCounters;
 pub use counters::{Cause, Counters, Table};
 pub use directory::Directory;

@@ -1,7 +1,5 @@
 //! The end behind a service's address.
 
-use std::time::Duration;
-
 use model::Observation;
 
 use super::super::backends::Behind;
@@ -22,11 +20,14 @@ impl Directory {
         let service = ends.remote.clone().filter(|identity| {
             self.names.config.backends && identity.service.is_some() && identity.pod_uid.is_none()
         })?;
-        let choice = match self.names.backends.find(observation, self.names.at) {
+        let at = self.names.at;
+        let patience = self.names.config.backend_patience;
+        // What it waited for before, such as its own name, is no reason not to ask.
+        let may = haste == Haste::No && at < since.after(self.patience + patience);
+        let choice = match self.names.backends.find(observation, may, at) {
             Behind::Unknown => return None,
-            Behind::Awaited(dial) => {
-                let patience = self.names.config.backend_patience;
-                return self.wait(Key::Backend(dial), patience, since, haste, ends);
+            Behind::Awaited { dial, asked } => {
+                return self.wait(Key::Backend(dial), asked.after(patience), haste, ends);
             }
             Behind::Known(choice) => choice,
         };
@@ -36,7 +37,7 @@ impl Directory {
         let backend = match self.names.remote(&behind, ends.local.as_ref()) {
             Remote::Known(identity) => identity,
             Remote::Missing { key, patience, known, near } => {
-                if let Some(wait) = self.wait(key, patience, since, haste, ends) {
+                if let Some(wait) = self.wait(key, since.after(patience), haste, ends) {
                     return Some(wait);
                 }
                 ends.unresolved = near;
@@ -49,21 +50,18 @@ impl Directory {
         None
     }
 
-    /// Waits for `key` for so long since the record came; `None` once that is over.
+    /// Waits for `key` until `deadline`; `None` once that is over.
     fn wait(
         &mut self,
         key: Key,
-        patience: Duration,
-        since: Moment,
+        deadline: Moment,
         haste: Haste,
         ends: &mut Ends,
     ) -> Option<Outcome> {
-        let deadline = since.after(patience);
-        let hopeful = haste == Haste::No && self.names.hopeful(&key);
-        if hopeful && self.names.at < deadline {
-            return Some(Outcome::Wait { key, deadline });
-        }
-        if hopeful && patience > Duration::ZERO {
+        if haste == Haste::No && self.names.hopeful(&key) {
+            if self.names.at < deadline {
+                return Some(Outcome::Wait { key, deadline });
+            }
             self.names.despair_of(key);
         }
         ends.vain = true;
