@@ -205,9 +205,9 @@ impl Line {
 
 impl From<&Endpoint> for End {
     fn from(endpoint: &Endpoint) -> Self {
-        let backend = endpoint
-            .backend
-            .map(|address: SocketAddr| Backend { ip: address.ip(), port: address.port() });
+        let backend =
+            |address: &Arc<SocketAddr>| Backend { ip: address.ip(), port: address.port() };
+        let backend = endpoint.backend.as_ref().map(backend);
         let mut end = Self { ip: endpoint.ip, port: endpoint.port, backend, ..Self::default() };
         if let Some(identity) = &endpoint.identity {
             let Identity {
@@ -321,7 +321,7 @@ mod tests {
                 ip: Some([10, 0, 0, 2].into()),
                 port: 81,
                 identity: None,
-                backend: Some(([10, 1, 0, 9], 8081).into()),
+                backend: Some(Arc::new(([10, 1, 0, 9], 8081).into())),
             },
             direction: Direction::Egress,
             protocol: Protocol::TCP,

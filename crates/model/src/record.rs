@@ -26,8 +26,8 @@ pub struct Endpoint {
     pub port: u16,
     pub identity: Option<Arc<Identity>>,
     /// Where the kernel sent what went to this address, where that is a service's and the kernel told. The identity is
-    /// then the service's and the backend's.
-    pub backend: Option<SocketAddr>,
+    /// then the service's and the backend's. Shared by a connection's records.
+    pub backend: Option<Arc<SocketAddr>>,
 }
 
 impl Record {

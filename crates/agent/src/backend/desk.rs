@@ -35,15 +35,15 @@ pub fn open() -> (Desk, Clerk) {
 
 impl Desk {
     /// Leaves a question, or gives the answer where there is no room for it.
-    pub fn ask(&mut self, question: Question) -> Result<(), Answer> {
+    pub fn ask(&mut self, question: Question) -> Option<Answer> {
         let refused = |finding| {
             let Question { number, dial } = question;
-            Err(Answer { number, dial, finding })
+            Some(Answer { number, dial, finding })
         };
         match self.questions.try_send(question) {
             Ok(()) => {
                 self.waiting += 1;
-                Ok(())
+                None
             }
             Err(TrySendError::Full(_)) => refused(Finding::NoRoom),
             Err(TrySendError::Disconnected(_)) => refused(Finding::Unavailable),

@@ -2,6 +2,7 @@
 //! its records come.
 
 use std::collections::VecDeque;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,12 +24,12 @@ const CONNECTIONLESS: Duration = Duration::from_secs(10);
 /// Pairs of a service and a backend whose identity is kept.
 const MAX_JOINED: usize = 4_096;
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 enum State {
     Asked,
     /// Asked, and no longer waited for.
     Overdue,
-    Answered(Option<Choice>),
+    Answered(Option<Known>),
 }
 
 #[derive(Debug)]
@@ -45,15 +46,22 @@ struct Entry {
     state: State,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Known {
+    pub choice: Choice,
+    /// The backend's, for the records.
+    pub address: Arc<SocketAddr>,
+}
+
 /// What is known of a connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Behind {
     /// An answer is on its way since then.
     Awaited {
         dial: Dial,
         asked: Moment,
     },
-    Known(Choice),
+    Known(Known),
     Unknown,
 }
 
@@ -112,11 +120,11 @@ impl Backends {
             if entry.is_of(observation, began) {
                 entry.seen = at;
                 entry.ended |= ends(observation);
-                match entry.state {
+                match &entry.state {
                     State::Asked => return Behind::Awaited { dial, asked: entry.asked },
                     State::Overdue => return Behind::Unknown,
                     State::Answered(choice) if !entry.is_stale(dial.protocol, at) => {
-                        return choice.map_or(Behind::Unknown, Behind::Known);
+                        return choice.clone().map_or(Behind::Unknown, Behind::Known);
                     }
                     State::Answered(_) => {}
                 }
@@ -177,7 +185,8 @@ impl Backends {
             Finding::NoRoom => (None, &mut self.counters.late),
         };
         *count += u64::from(awaited);
-        entry.state = State::Answered(choice);
+        let known = |choice: Choice| Known { choice, address: Arc::new(choice.backend) };
+        entry.state = State::Answered(choice.map(known));
         awaited
     }
 

@@ -55,7 +55,7 @@ struct Ends {
     local: Option<Arc<Identity>>,
     remote: Option<Arc<Identity>>,
     /// Where the kernel sent what went to a service.
-    backend: Option<SocketAddr>,
+    backend: Option<Arc<SocketAddr>>,
     /// Why the local end has no name.
     cause: Option<Cause>,
     /// Something was waited for in vain.

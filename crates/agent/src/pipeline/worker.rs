@@ -183,7 +183,7 @@ impl Worker {
         let Some(desk) = &mut self.desk else { return };
         let mut refused = Vec::new();
         for question in self.directory.take_questions() {
-            refused.extend(desk.ask(question).err());
+            refused.extend(desk.ask(question));
         }
         let now = Timestamp::now();
         refused.iter().for_each(|answer| self.directory.answer(answer, now));

@@ -153,7 +153,7 @@ impl Trait {
 
     fn holds(&self, end: &Endpoint) -> bool {
         if let Self::Ip(network) = self {
-            let backend = end.backend.map(|backend| backend.ip());
+            let backend = end.backend.as_ref().map(|backend| backend.ip());
             return end.ip.into_iter().chain(backend).any(|ip| network.contains(&ip));
         }
         let Some(identity) = &end.identity else {

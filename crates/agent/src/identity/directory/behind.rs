@@ -24,16 +24,19 @@ impl Directory {
         let patience = self.names.config.backend_patience;
         // What it waited for before, such as its own name, is no reason not to ask.
         let may = haste == Haste::No && at < since.after(self.patience + patience);
-        let choice = match self.names.backends.find(observation, may, at) {
+        let known = match self.names.backends.find(observation, may, at) {
             Behind::Unknown => return None,
             Behind::Awaited { dial, asked } => {
                 return self.wait(Key::Backend(dial), asked.after(patience), haste, ends);
             }
-            Behind::Known(choice) => choice,
+            Behind::Known(known) => known,
         };
-        ends.backend = Some(choice.backend);
-        let behind =
-            Observation { local: choice.client, remote: choice.backend, ..observation.clone() };
+        ends.backend = Some(known.address);
+        let behind = Observation {
+            local: known.choice.client,
+            remote: known.choice.backend,
+            ..observation.clone()
+        };
         let backend = match self.names.remote(&behind, ends.local.as_ref()) {
             Remote::Known(identity) => identity,
             Remote::Missing { key, patience, known, near } => {

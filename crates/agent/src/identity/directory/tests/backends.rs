@@ -87,7 +87,7 @@ fn show(record: &Record) -> String {
     let or = |text: Option<&str>| text.unwrap_or("-").to_owned();
     let workload = identity.workload.as_ref().map(|workload| &*workload.name);
     let (service, pod) = (identity.service.as_deref(), identity.pod.as_deref());
-    let backend = end.backend.map_or("-".to_owned(), |backend| backend.to_string());
+    let backend = end.backend.as_ref().map_or("-".to_owned(), |backend| backend.to_string());
     let address = end.ip.map_or("-".to_owned(), |ip| format!("{ip}:{}", end.port));
     format!("{address} {} {} {} {backend}", or(service), or(workload), or(pod))
 }
