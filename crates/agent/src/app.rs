@@ -21,7 +21,7 @@ use crate::export::{LocalSocket, Sources, local_router, router, watch_losses};
 use crate::identity::{self, Directory};
 use crate::kube::{self, Link, Wanted};
 use crate::pipeline::{Shared, Worker};
-use crate::{Config, Error};
+use crate::{Config, Error, backend};
 
 /// A running agent. Dropping it without [`App::shutdown`] stops it, too, without waiting.
 pub struct App {
@@ -112,10 +112,18 @@ impl App {
             _ => Source::None,
         };
         let names = names(&config, source, changes.is_some());
+        let (backends, proc_root) = (names.backends, names.proc_root.clone());
         let directory = Directory::new(names)
             .map_err(|source| Error::Start { name: "the directory of cgroups", source })?;
         let (link, wanted) = (Arc::new(Link::new(source)), Arc::new(Wanted::default()));
-        let worker = Worker::new(directory, shared.clone(), wanted.clone());
+        let mut worker = Worker::new(directory, shared.clone(), wanted.clone());
+        if backends {
+            worker = worker.with_desk(backend::start(
+                &mut supervisor,
+                proc_root,
+                shared.obstacle.clone(),
+            )?);
+        }
         let asked = feed.clone();
         let report = move || lock(&asked).as_deref().map(Feed::report).unwrap_or_default();
         let sources =
@@ -184,6 +192,8 @@ fn names(config: &Config, source: Source, given: bool) -> identity::Config {
     identity::Config {
         scope: config.cgroup.clone(),
         feed,
+        // Services are what a feed tells of.
+        backends: config.mode == identity::Mode::Kubernetes && feed != identity::Feed::None,
         patience: config.metadata.patience,
         interest_idle: config.metadata.address_expiry,
         lookups: config.probes.dns.enabled && config.probes.flow.enabled,

@@ -4,6 +4,7 @@
 //! [`export`] (Prometheus, status, live records). [`App`] wires it.
 
 mod app;
+pub mod backend;
 pub mod config;
 mod error;
 pub mod export;

@@ -3,7 +3,7 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -100,6 +100,9 @@ pub struct End {
     pub ip: Option<IpAddr>,
     #[serde(skip_serializing_if = "is_zero")]
     pub port: u16,
+    /// Where the kernel sent what went to a service's address: the pod and the workload are those of this address.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub backend: Option<Backend>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub namespace: Option<Arc<str>>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -152,6 +155,12 @@ pub struct Dns {
     /// `timeout`: no answer.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<Cow<'static, str>>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Backend {
+    pub ip: IpAddr,
+    pub port: u16,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -255,7 +264,10 @@ impl From<&Lookup> for Dns {
 
 impl From<&Endpoint> for End {
     fn from(endpoint: &Endpoint) -> Self {
-        let mut end = Self { ip: endpoint.ip, port: endpoint.port, ..Self::default() };
+        let backend =
+            |address: &Arc<SocketAddr>| Backend { ip: address.ip(), port: address.port() };
+        let backend = endpoint.backend.as_ref().map(backend);
+        let mut end = Self { ip: endpoint.ip, port: endpoint.port, backend, ..Self::default() };
         if let Some(identity) = &endpoint.identity {
             let Identity {
                 namespace,
@@ -362,8 +374,14 @@ mod tests {
                 ip: Some([10, 0, 0, 1].into()),
                 port: 40000,
                 identity: Some(identity.into()),
+                backend: None,
             },
-            destination: Endpoint { ip: Some([10, 0, 0, 2].into()), port: 81, identity: None },
+            destination: Endpoint {
+                ip: Some([10, 0, 0, 2].into()),
+                port: 81,
+                identity: None,
+                backend: Some(Arc::new(([10, 1, 0, 9], 8081).into())),
+            },
             direction: Direction::Egress,
             protocol: Protocol::TCP,
             process: crate::Process { pid: 7, comm: Comm::from("cart"), cgroup_id: 9, netns: 0 },
@@ -380,7 +398,7 @@ mod tests {
         let json = serde_json::to_string(&line).unwrap();
         assert_eq!(
             json,
-            r#"{"time":"2023-11-14T22:13:20.000000001Z","node":"node-1","kind":"connection","event":"failed","direction":"egress","protocol":"TCP","source":{"ip":"10.0.0.1","port":40000,"namespace":"shop","pod":"cart-1","workload":"cart","workload_kind":"Deployment"},"destination":{"ip":"10.0.0.2","port":81},"process":{"pid":7,"comm":"cart","cgroup_id":9},"cookie":3,"error":"ECONNREFUSED","duration_us":250}"#
+            r#"{"time":"2023-11-14T22:13:20.000000001Z","node":"node-1","kind":"connection","event":"failed","direction":"egress","protocol":"TCP","source":{"ip":"10.0.0.1","port":40000,"namespace":"shop","pod":"cart-1","workload":"cart","workload_kind":"Deployment"},"destination":{"ip":"10.0.0.2","port":81,"backend":{"ip":"10.1.0.9","port":8081}},"process":{"pid":7,"comm":"cart","cgroup_id":9},"cookie":3,"error":"ECONNREFUSED","duration_us":250}"#
         );
         assert_eq!(serde_json::from_str::<Line>(&json).unwrap(), line);
     }

@@ -1,6 +1,6 @@
 //! An observation whose ends have been identified: what leaves the agent.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use crate::{Direction, Identity, Process, Protocol, Subject, Timestamp};
@@ -25,6 +25,9 @@ pub struct Endpoint {
     /// 0 where the protocol has no ports.
     pub port: u16,
     pub identity: Option<Arc<Identity>>,
+    /// Where the kernel sent what went to this address, where that is a service's and the kernel told. The identity is
+    /// then the service's and the backend's. Shared by a connection's records.
+    pub backend: Option<Arc<SocketAddr>>,
 }
 
 impl Record {

@@ -79,6 +79,7 @@ pub struct Status {
     /// Entries that a table of names had no room for, by table: no record is lost, but some may go without a name.
     pub evictions: Vec<Count>,
     pub metadata: MetadataStatus,
+    pub backends: BackendStatus,
     /// Records that name no workload at their local end, by cause.
     pub unattributed: Vec<Count>,
     pub queues: Vec<QueueStatus>,
@@ -122,6 +123,22 @@ pub struct MetadataStatus {
     pub unknown: u64,
     /// Records that left while names may have been out of date.
     pub stale_records: u64,
+}
+
+/// What came of asking the kernel which backends it chose for connections to services.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct BackendStatus {
+    pub found: u64,
+    /// The kernel knew of no such connection, or did not translate it.
+    pub none: u64,
+    /// No answer in time, no room to ask, or the port in use again by then.
+    pub late: u64,
+    /// The kernel could not be asked.
+    pub unavailable: u64,
+    /// Why it cannot be.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub obstacle: String,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

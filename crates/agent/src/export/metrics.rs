@@ -200,7 +200,7 @@ impl View {
     }
 
     fn metadata(&self, out: &mut Families<'_>) -> fmt::Result {
-        let Status { metadata, evictions, .. } = &self.status;
+        let Status { metadata, backends, evictions, .. } = &self.status;
         let source = || labels([("source", &metadata.source)]);
         let states = kube::State::ALL.into_iter().filter(|_| !metadata.state.is_empty());
         out.gauge(
@@ -257,6 +257,19 @@ impl View {
             "amphipod_metadata_stale_records_total",
             "Records that left while names may have been out of date.",
             [(vec![], metadata.stale_records)],
+        )?;
+        out.counter(
+            "amphipod_backend_lookups_total",
+            "Connections to services for which connection tracking was asked which backend it chose: found, none (not \
+             tracked, or not translated), late (no answer in time, no room to ask, or the port in use again by then) or \
+             unavailable (the kernel cannot be asked; amphipod status says why). Without found, the backend is unknown.",
+            [
+                ("found", backends.found),
+                ("none", backends.none),
+                ("late", backends.late),
+                ("unavailable", backends.unavailable),
+            ]
+            .map(|(result, count)| (labels([("result", result)]), count)),
         )?;
         out.counter(
             "amphipod_evictions_total",

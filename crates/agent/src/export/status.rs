@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering;
 
 use model::status::{
-    Count, Loss, MetadataStatus, QueueStatus, RecordsStatus, SeriesStatus, Status,
+    BackendStatus, Count, Loss, MetadataStatus, QueueStatus, RecordsStatus, SeriesStatus, Status,
 };
 
 use super::http::Sources;
@@ -40,6 +40,7 @@ pub(super) fn collect(sources: &Sources) -> Status {
         metadata: metadata(sources, &identity),
         programs: report.programs,
         maps: report.maps,
+        backends: backends(sources, &identity),
         unattributed: unattributed(&identity),
         queues: queues(sources, &identity),
         series: series.into(),
@@ -105,6 +106,11 @@ fn metadata(sources: &Sources, identity: &identity::Counters) -> MetadataStatus 
         unknown,
         stale_records: identity.stale_records,
     }
+}
+
+fn backends(sources: &Sources, identity: &identity::Counters) -> BackendStatus {
+    let identity::BackendCounters { found, none, late, unavailable } = identity.backends;
+    BackendStatus { found, none, late, unavailable, obstacle: sources.shared.obstacle.get() }
 }
 
 fn unattributed(identity: &identity::Counters) -> Vec<Count> {

@@ -1,5 +1,6 @@
 //! What the directory counts about itself.
 
+use super::backends::BackendCounters;
 use super::interest::InterestCounters;
 
 /// Why a local end that should have a name has none.
@@ -52,6 +53,7 @@ pub struct Counters {
     /// Records delivered while the feed's source was out of reach: their names may be out of date.
     pub stale_records: u64,
     pub interest: InterestCounters,
+    pub backends: BackendCounters,
     /// Walks over the cgroup hierarchy because an id was unknown.
     pub rescans: u64,
     /// Reads of `/proc/PID/cgroup`.

@@ -1,6 +1,9 @@
 //! Names both ends of each observation, or parks it until they can be named or nothing more is to be hoped for.
 
+mod behind;
+
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,6 +17,7 @@ use super::netns::Holder;
 use super::pending::{Key, Parked, Pending};
 use super::remote::Remote;
 use super::{Cause, Config, Counters, Table, Wish};
+use crate::backend::{Answer, Question};
 
 /// How often the tables are looked through for what is gone.
 const EXPIRE: Duration = Duration::from_secs(1);
@@ -50,6 +54,8 @@ enum Outcome {
 struct Ends {
     local: Option<Arc<Identity>>,
     remote: Option<Arc<Identity>>,
+    /// Where the kernel sent what went to a service.
+    backend: Option<Arc<SocketAddr>>,
     /// Why the local end has no name.
     cause: Option<Cause>,
     /// Something was waited for in vain.
@@ -152,6 +158,26 @@ impl Directory {
         self.names.interest.take_wishes()
     }
 
+    /// The backends to ask the kernel for, as [`Self::take_wishes`].
+    pub fn take_questions(&mut self) -> impl Iterator<Item = Question> {
+        self.names.backends.take_questions()
+    }
+
+    /// The kernel says where it sent a connection to a service.
+    pub fn answer(&mut self, answer: &Answer, now: Timestamp) {
+        self.names.advance(now);
+        if self.names.backends.answer(answer) {
+            self.names.news.push(Key::Backend(answer.dial));
+            self.hear();
+        }
+    }
+
+    /// Delivers what needs to wait no longer: it is not to wait for the next observation.
+    pub fn deliver_ready(&mut self, now: Timestamp, out: &mut impl FnMut(Record)) {
+        self.names.advance(now);
+        self.settle_ready(out);
+    }
+
     /// Delivers everything that still waits.
     pub fn flush(&mut self, now: Timestamp, out: &mut impl FnMut(Record)) {
         self.names.advance(now);
@@ -178,6 +204,7 @@ impl Directory {
             unresolved_remotes: self.unresolved_remotes,
             stale_records: self.stale_records,
             interest: self.names.interest.counters(),
+            backends: self.names.backends.counters(),
             rescans: self.names.rescans,
             process_reads: self.names.processes.reads(),
             namespace_reads: self.names.unseen.reads(),
@@ -286,22 +313,37 @@ impl Directory {
                 ends.unresolved = near;
             }
         }
-        if let Some(remote) = ends.remote.take() {
-            match self.names.called(observation, remote) {
-                Remote::Known(identity) => ends.remote = identity,
-                Remote::Missing { key, patience, known, .. } => {
-                    let deadline = since.after(patience);
-                    // Strangers by the thousands must not take the room of those who wait for more.
-                    let room = self.pending.len() < self.limit / 8;
-                    if haste == Haste::No && room && at < deadline {
-                        return Outcome::Wait { key, deadline };
-                    }
-                    self.names.despair_of(key);
-                    ends.remote = known;
+        if let Some(wait) = self.look_up(observation, since, haste, &mut ends) {
+            return wait;
+        }
+        match self.look_behind(observation, since, haste, &mut ends) {
+            Some(wait) => wait,
+            None => Outcome::Done(ends),
+        }
+    }
+
+    /// What an end outside was called when it was looked up.
+    fn look_up(
+        &mut self,
+        observation: &Observation,
+        since: Moment,
+        haste: Haste,
+        ends: &mut Ends,
+    ) -> Option<Outcome> {
+        match self.names.called(observation, ends.remote.take()?) {
+            Remote::Known(identity) => ends.remote = identity,
+            Remote::Missing { key, patience, known, .. } => {
+                let deadline = since.after(patience);
+                // Strangers by the thousands must not take the room of those who wait for more.
+                let room = self.pending.len() < self.limit / 8;
+                if haste == Haste::No && room && self.names.at < deadline {
+                    return Some(Outcome::Wait { key, deadline });
                 }
+                self.names.despair_of(key);
+                ends.remote = known;
             }
         }
-        Outcome::Done(ends)
+        None
     }
 
     /// For a packet dropped before it found a socket: the address is all there is.
@@ -324,7 +366,8 @@ impl Directory {
             self.unattributed[cause as usize] += 1;
         }
         let local = endpoint(observation.local, ends.local);
-        let remote = endpoint(observation.remote, ends.remote);
+        let remote =
+            Endpoint { backend: ends.backend, ..endpoint(observation.remote, ends.remote) };
         let (source, destination) = match observation.direction {
             Direction::Egress => (local, remote),
             Direction::Ingress => (remote, local),
@@ -344,9 +387,9 @@ impl Directory {
 }
 
 /// IPv4-mapped addresses as IPv4: both ends of a connection then agree.
-fn endpoint(socket: std::net::SocketAddr, identity: Option<Arc<Identity>>) -> Endpoint {
+fn endpoint(socket: SocketAddr, identity: Option<Arc<Identity>>) -> Endpoint {
     let ip = Some(socket.ip().to_canonical()).filter(|ip| !ip.is_unspecified());
-    Endpoint { ip, port: socket.port(), identity }
+    Endpoint { ip, port: socket.port(), identity, backend: None }
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 const INITIAL_PID_NAMESPACE: u32 = 0xEFFF_FFFC;
 
 /// Inode number of the initial network namespace since Linux 6.18 (`NET_NS_INIT_INO`); before, it is any number.
-const INITIAL_NET_NAMESPACE: u32 = 0xEFFF_FFF9;
+pub const INITIAL_NET_NAMESPACE: u32 = 0xEFFF_FFF9;
 
 /// Named network namespaces that are looked at.
 const MAX_NAMED: usize = 4_096;

@@ -10,12 +10,14 @@
 //! directory.identify(observation, now, &mut out) // each Observation: calls out(Record) now, or later ...
 //! directory.tick(now, &mut out);                 // ... from here; several times a second (100 ms is good)
 //! directory.take_wishes();                       // to the feed, after any of these: addresses to ask for
+//! directory.take_questions();                    // to the kernel, likewise: backends to ask for
+//! directory.answer(answer, now);                 // each of its answers
 //! directory.flush(now, &mut out);                // at the end: nothing stays behind
 //! ```
 //!
 //! Every observation but those of pods out of scope leaves as exactly one record. It is parked, for [`Config::patience`] at most, while its cgroup
-//! or pod is not known yet. `cgroup` and `change` only mark parked records as ready: they leave with the next
-//! `identify` or `tick`. What still has no name then is counted in [`Counters::unattributed`].
+//! or pod is not known yet. `cgroup`, `change` and `answer` only mark parked records as ready: they leave with the next
+//! `identify`, `deliver_ready` or `tick`. What still has no name then is counted in [`Counters::unattributed`].
 //!
 //! | end | identity |
 //! |---|---|
@@ -26,7 +28,7 @@
 //! | a network namespace of no container | workload of kind `NetworkNamespace`, by its name in `/run/netns` |
 //! | another process | workload of kind `Process`, named as the kernel names it |
 //! | a node, where the socket is not known | workload of kind `Host` |
-//! | a service's address | namespace, service |
+//! | a service's address | namespace, service; and the backend's pod and workload where the kernel tells which it chose |
 //! | outside | workload of kind `External`: `world`, `multicast`, `broadcast`; the names by which its network namespace looked it up |
 //! | cannot be known | none |
 //!
@@ -38,6 +40,7 @@
 //! `now` is wall-clock time. It may step; waiting is measured on what it advances.
 
 mod address;
+mod backends;
 mod cgroups;
 mod clock;
 mod counters;
@@ -60,6 +63,9 @@ mod scope;
 mod standalone;
 mod unseen;
 
+pub(crate) use host::INITIAL_NET_NAMESPACE;
+
+pub use backends::BackendCounters;
 pub use counters::{Cause, Counters, Table};
 pub use directory::Directory;
 pub use interest::{InterestCounters, Wish};
@@ -107,6 +113,10 @@ pub struct Config {
     pub peer_patience: Duration,
     /// Lookups are observed: a record of an address outside waits as long for the name that it may have.
     pub lookups: bool,
+    /// Somebody answers [`Directory::take_questions`]; else nothing is asked.
+    pub backends: bool,
+    /// How long a record waits for such an answer.
+    pub backend_patience: Duration,
     /// After so long without a record an address is no longer asked for.
     pub interest_idle: Duration,
     pub limits: Limits,
@@ -124,6 +134,8 @@ impl Config {
             lookups: false,
             patience: Duration::from_secs(2),
             peer_patience: Duration::from_millis(250),
+            backends: false,
+            backend_patience: Duration::from_millis(250),
             interest_idle: Duration::from_secs(600),
             limits: Limits::default(),
         }
@@ -144,6 +156,8 @@ pub struct Limits {
     pub peers: usize,
     /// Addresses by whose names they were looked up.
     pub lookups: usize,
+    /// Connections to services.
+    pub backends: usize,
     pub namespaces: usize,
     pub processes: usize,
 }
@@ -159,6 +173,7 @@ impl Default for Limits {
             interest: 16_384,
             peers: 32_768,
             lookups: 16_384,
+            backends: 32_768,
             namespaces: 8_192,
             processes: 4_096,
         }

@@ -14,6 +14,7 @@ use model::{
 use tracing::{debug, info, warn};
 
 use super::address::{Addresses, Found, Who};
+use super::backends::Backends;
 use super::cgroups::{Cgroups, Owner};
 use super::clock::{Clock, Moment};
 use super::counters::Table;
@@ -49,6 +50,7 @@ pub struct Names {
     pub(super) addresses: Addresses,
     pub(super) peers: Peers,
     pub(super) lookups: Lookups,
+    pub(super) backends: Backends,
     pub(super) namespaces: Namespaces,
     pub(super) unseen: Unseen,
     pub(super) processes: Processes,
@@ -113,6 +115,7 @@ impl Names {
             addresses: Addresses::new(limits.addresses),
             peers: Peers::new(limits.peers),
             lookups: Lookups::new(world.clone(), limits.lookups),
+            backends: Backends::new(limits.backends),
             namespaces: Namespaces::new(host.netns, limits.namespaces),
             unseen: Unseen::new(
                 cgroup_root.clone().filter(|_| host.initial).zip(Some(config.proc_root.clone())),
@@ -420,6 +423,7 @@ impl Names {
         self.addresses.expire(at);
         self.peers.expire(at);
         self.lookups.expire(at);
+        self.backends.expire(at);
         self.namespaces.expire(at);
         self.processes.expire(at);
         for ip in self.interest.expire(at) {
@@ -456,6 +460,7 @@ impl Names {
             self.interest.table(),
             self.peers.table(),
             self.lookups.table(),
+            self.backends.table(),
             self.namespaces.table(),
             self.unseen.table(),
             self.processes.table(),

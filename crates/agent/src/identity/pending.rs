@@ -9,6 +9,7 @@ use model::Observation;
 
 use super::clock::Moment;
 use super::peers::Tuple;
+use crate::backend::Dial;
 
 /// What a record waits for.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -21,6 +22,8 @@ pub enum Key {
     Peer(Tuple),
     /// The name of an address outside, to a network namespace.
     Lookup(u32, IpAddr),
+    /// Where the kernel sent a connection to a service.
+    Backend(Dial),
 }
 
 #[derive(Debug)]

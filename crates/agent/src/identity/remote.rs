@@ -198,7 +198,7 @@ impl Names {
             || !matches!(key, Key::Pod(_) | Key::Address(_))
     }
 
-    /// Called when the wait for an address was in vain. The others that wait for it go too: what comes next will not
+    /// Called when the wait for an address or a backend was in vain. The others that wait for it go too: what comes next will not
     /// wait, and must not overtake them.
     pub fn despair_of(&mut self, key: Key) {
         if let Key::Lookup(netns, ip) = key {
@@ -215,6 +215,9 @@ impl Names {
             }
             let until = self.at.after(VAIN);
             remember(&mut self.unknown_addresses, ip, until);
+            self.news.push(key);
+        } else if let Key::Backend(dial) = &key {
+            self.backends.despair_of(dial);
             self.news.push(key);
         }
     }

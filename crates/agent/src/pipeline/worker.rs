@@ -11,12 +11,15 @@ use probes::Batch;
 
 use super::Aggregate;
 use crate::Config;
+use crate::backend::{Desk, Obstacle};
 use crate::export::Records;
 use crate::identity::{self, Directory, Mode};
 use crate::kube::Wanted;
 
 /// How often records that wait for a name are looked at, at least.
 const TICK: Duration = Duration::from_millis(100);
+/// The same while the kernel has been asked for a backend: it answers within microseconds.
+const ASKED: Duration = Duration::from_millis(2);
 const EXPIRE: Duration = Duration::from_secs(5);
 /// Changes taken between two batches: a flood of metadata must not hold up observations.
 const CHANGES: usize = 4096;
@@ -31,6 +34,8 @@ pub struct Shared {
     pub identity: Mutex<identity::Counters>,
     /// Records published since the start.
     pub total: AtomicU64,
+    /// Why the backends behind services stay unknown.
+    pub obstacle: Arc<Obstacle>,
     /// The first metadata is complete.
     pub synced: AtomicBool,
     /// Batches taken from the channel that still wait, and how many may.
@@ -45,6 +50,7 @@ impl Shared {
             records: Arc::new(Records::new(config.records.clone())),
             identity: Mutex::default(),
             total: AtomicU64::new(0),
+            obstacle: Arc::default(),
             synced: AtomicBool::new(config.mode == Mode::Standalone),
             waiting: AtomicUsize::new(0),
             max_waiting: config.pipeline.queue.div_ceil(2),
@@ -65,6 +71,8 @@ pub struct Worker {
     directory: Directory,
     shared: Arc<Shared>,
     wanted: Arc<Wanted>,
+    /// Where backends are asked for, if they are.
+    desk: Option<Desk>,
     /// Records on their way to [`Records`].
     chunk: Vec<Record>,
 }
@@ -72,7 +80,12 @@ pub struct Worker {
 impl Worker {
     /// `wanted` is told which addresses to ask for.
     pub fn new(directory: Directory, shared: Arc<Shared>, wanted: Arc<Wanted>) -> Self {
-        Self { directory, shared, wanted, chunk: Vec::with_capacity(CHUNK) }
+        Self { directory, shared, wanted, desk: None, chunk: Vec::with_capacity(CHUNK) }
+    }
+
+    /// Asks at `desk` for the backends behind services. The directory must be configured to ask.
+    pub fn with_desk(self, desk: Desk) -> Self {
+        Self { desk: Some(desk), ..self }
     }
 
     /// Works until every sender of `batches` is gone, then delivers what is left and ends all readers.
@@ -81,14 +94,16 @@ impl Worker {
         let mut waiting = VecDeque::new();
         let (mut ticked, mut expired) = (Instant::now(), Instant::now());
         loop {
-            let more = self.receive(batches, &mut waiting, TICK.saturating_sub(ticked.elapsed()));
+            let more = self.receive(batches, &mut waiting, self.patience(ticked));
             self.take_changes(&mut changes);
+            self.take_answers();
             let next = waiting.pop_front();
             self.shared.waiting.store(waiting.len(), Ordering::Relaxed);
             match next {
                 Some(batch) => {
                     self.take(batch);
                     self.wanted.apply(self.directory.take_wishes());
+                    self.ask();
                 }
                 None if !more => break,
                 None => {}
@@ -107,6 +122,12 @@ impl Worker {
         self.publish();
         *self.shared.identity() = self.directory.counters();
         self.shared.records.close();
+    }
+
+    /// How long to wait for a batch.
+    fn patience(&self, ticked: Instant) -> Duration {
+        let asked = self.desk.as_ref().is_some_and(Desk::is_waiting);
+        TICK.saturating_sub(ticked.elapsed()).min(if asked { ASKED } else { TICK })
     }
 
     /// Takes what the channel holds, after a wait for the first. Its depth cannot be seen from outside; what is taken
@@ -153,7 +174,37 @@ impl Worker {
         directory.tick(Timestamp::now(), &mut |record| chunk.push(record));
         self.publish();
         self.wanted.apply(self.directory.take_wishes());
+        self.ask();
         *self.shared.identity() = self.directory.counters();
+    }
+
+    /// Passes on the directory's questions for backends.
+    fn ask(&mut self) {
+        let Some(desk) = &mut self.desk else { return };
+        let mut refused = Vec::new();
+        for question in self.directory.take_questions() {
+            refused.extend(desk.ask(question));
+        }
+        let now = Timestamp::now();
+        refused.iter().for_each(|answer| self.directory.answer(answer, now));
+    }
+
+    fn take_answers(&mut self) {
+        let Some(desk) = &mut self.desk else { return };
+        let now = Timestamp::now();
+        let mut answered = false;
+        while let Some(answer) = desk.take() {
+            self.directory.answer(&answer, now);
+            answered = true;
+        }
+        if answered {
+            let Self { directory, chunk, .. } = self;
+            directory.deliver_ready(now, &mut |record| chunk.push(record));
+            self.publish();
+            // The backend's address may have to be asked for in its turn.
+            self.wanted.apply(self.directory.take_wishes());
+            self.ask();
+        }
     }
 
     fn publish(&mut self) {

@@ -1,5 +1,7 @@
 //! A block of names and values for each record: everything that is known of it.
 
+use std::net::SocketAddr;
+
 use model::line::{End, Line};
 
 use super::phrase;
@@ -73,6 +75,12 @@ impl Block<'_> {
             end.ip
                 .map(|ip| ip.to_canonical().to_string())
                 .filter(|ip| !shown.contains(ip.as_str())),
+        );
+        facts.extend(
+            end.backend
+                .map(|backend| SocketAddr::new(backend.ip.to_canonical(), backend.port).to_string())
+                .filter(|address| !shown.contains(address.as_str()))
+                .map(|address| format!("backend {address}")),
         );
         if let Some(workload) = &end.workload {
             facts.push(match &end.workload_kind {

@@ -34,8 +34,18 @@ impl Clock {
     }
 }
 
-/// `shop/cart-7d9f:41234`; the best name that is known: pod, workload, service, DNS name, address.
+/// `shop/cart-7d9f:41234`; the best name that is known: pod, workload, service, DNS name, address. A service is followed by
+/// what the kernel chose behind it: `shop/svc/cart:80 (cart-7d9f:8080)`.
 pub fn end(end: &End) -> String {
+    if let Some(backend) = end.backend {
+        let front = End { pod: None, workload: None, backend: None, ..end.clone() };
+        let address = SocketAddr::new(backend.ip.to_canonical(), backend.port);
+        let behind = match end.pod.as_deref().or_else(|| workload(end)) {
+            Some(name) => format!("{name}:{}", backend.port),
+            None => address.to_string(),
+        };
+        return format!("{} ({behind})", self::end(&front));
+    }
     match (named(end), end.ip, end.port) {
         (Some(name), _, 0) => name,
         (Some(name), _, port) => format!("{name}:{port}"),

@@ -1,6 +1,6 @@
 use std::net::IpAddr;
 
-use model::line::{Dns, End, Event, Kind, Line, Process, Way};
+use model::line::{Backend, Dns, End, Event, Kind, Line, Process, Way};
 
 use super::*;
 
@@ -147,6 +147,20 @@ fn compact_flows_and_drops() {
     check(
         &flow,
         "10:24:01.123  shop/cart-7d9f-x2x4z:41234 -> kube-system/svc/kube-dns:53  UDP flow egress  in 5s  sent 640B received 0B",
+    );
+    let chosen = Some(Backend { ip: [10, 1, 0, 7].into(), port: 5353 });
+    let unnamed =
+        Line { destination: End { backend: chosen, ..flow.destination.clone() }, ..flow.clone() };
+    check(
+        &unnamed,
+        "10:24:01.123  shop/cart-7d9f-x2x4z:41234 -> kube-system/svc/kube-dns:53 (10.1.0.7:5353)  UDP flow egress  \
+         in 5s  sent 640B received 0B",
+    );
+    let end = End { pod: Some("coredns-5d78-x".into()), ..unnamed.destination.clone() };
+    check(
+        &Line { destination: end, ..flow },
+        "10:24:01.123  shop/cart-7d9f-x2x4z:41234 -> kube-system/svc/kube-dns:53 (coredns-5d78-x:5353)  \
+         UDP flow egress  in 5s  sent 640B received 0B",
     );
     let drop = Line {
         time: "2025-11-19T10:24:01Z".to_owned(),

@@ -1,6 +1,6 @@
 //! The agent's status in words.
 
-use model::status::{MapStatus, ProgramState, ProgramStatus, Status};
+use model::status::{BackendStatus, MapStatus, ProgramState, ProgramStatus, Status};
 
 use crate::paint::{Paint, Tone};
 use crate::units::{bytes, count, plural, rate, span_us};
@@ -12,6 +12,7 @@ pub fn text(status: &Status, colour: bool) -> String {
     let mut paint = Paint::new(colour);
     head(status, &mut paint);
     metadata(status, &mut paint);
+    backends(&status.backends, &mut paint);
     programs(&status.programs, &mut paint);
     maps(&status.maps, &mut paint);
     queues(status, &mut paint);
@@ -151,6 +152,29 @@ fn metadata(status: &Status, paint: &mut Paint) {
     }
     if !it.error.is_empty() {
         paint.put(Tone::Odd, &format!(": {}", it.error));
+    }
+    paint.line_feed();
+}
+
+/// Whether what stands behind services is known.
+fn backends(it: &BackendStatus, paint: &mut Paint) {
+    let counts = [
+        (Tone::Plain, it.found, "found"),
+        (Tone::Plain, it.none, "not translated"),
+        (Tone::Odd, it.late, "too late"),
+        (Tone::Odd, it.unavailable, "could not be asked for"),
+    ];
+    let told: Vec<_> = counts.into_iter().filter(|(_, number, _)| *number > 0).collect();
+    if told.is_empty() {
+        return;
+    }
+    paint.plain("backends ");
+    for (index, (tone, number, what)) in told.into_iter().enumerate() {
+        paint.plain(if index == 0 { "" } else { ", " });
+        paint.put(tone, &format!("{} {what}", count(number)));
+    }
+    if !it.obstacle.is_empty() {
+        paint.put(Tone::Odd, &format!(": {}", it.obstacle));
     }
     paint.line_feed();
 }
@@ -335,6 +359,12 @@ nothing lost, every record attributed
                 error: "connection refused".to_owned(),
                 ..MetadataStatus::default()
             },
+            backends: BackendStatus {
+                found: 1200,
+                unavailable: 2,
+                obstacle: "nf_conntrack is not loaded".to_owned(),
+                ..BackendStatus::default()
+            },
             unattributed: vec![Count { name: "no_cgroup".to_owned(), count: 3 }],
             records: RecordsStatus { out_of_scope: 17, ..status().records },
             ..status()
@@ -347,6 +377,7 @@ nothing lost, every record attributed
             "NAMES FULL  EVICTED\npeers       12\n",
             "UNATTRIBUTED BECAUSE OF  RECORDS\nno_cgroup                3\n",
             "\nnames    stale from hub, change 7 of epoch 3, since 61s: connection refused\n",
+            "\nbackends 1.2k found, 2 could not be asked for: nf_conntrack is not loaded\n",
             "\nincomplete: see what was lost above\n",
         ] {
             assert!(shown.contains(part), "{part:?} in\n{shown}");

@@ -154,7 +154,8 @@ impl Trait {
 
     fn holds(&self, end: &Endpoint) -> bool {
         if let Self::Ip(network) = self {
-            return end.ip.is_some_and(|ip| network.contains(&ip));
+            let backend = end.backend.as_ref().map(|backend| backend.ip());
+            return end.ip.into_iter().chain(backend).any(|ip| network.contains(&ip));
         }
         let Some(identity) = &end.identity else {
             return false;

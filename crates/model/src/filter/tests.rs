@@ -26,7 +26,7 @@ fn pod(namespace: &str, name: &str, workload: &str, ip: &str, port: u16) -> Endp
         labels: BTreeMap::from([("app".into(), workload.into()), ("tier".into(), "web".into())]),
         ..Identity::default()
     };
-    Endpoint { ip: Some(ip.parse().unwrap()), port, identity: Some(identity.into()) }
+    Endpoint { ip: Some(ip.parse().unwrap()), port, identity: Some(identity.into()), backend: None }
 }
 
 fn connection(event: ConnectionEvent, errno: u16) -> Subject {

@@ -21,7 +21,7 @@ fn end(workload: &str, service: Option<&str>) -> Endpoint {
         service: service.map(Into::into),
         ..Identity::default()
     };
-    Endpoint { ip: None, port: 0, identity: Some(Arc::new(identity)) }
+    Endpoint { ip: None, port: 0, identity: Some(Arc::new(identity)), backend: None }
 }
 
 fn record(subject: Subject) -> Record {

@@ -7,7 +7,7 @@ use super::*;
 const LIMITS: config::Records = config::Records { buffer: 4, backlog: 8, max_readers: 2 };
 
 fn record(number: u64) -> Record {
-    let end = Endpoint { ip: None, port: (number % 2) as u16, identity: None };
+    let end = Endpoint { ip: None, port: (number % 2) as u16, identity: None, backend: None };
     Record {
         time: Timestamp(number),
         node: "n".into(),

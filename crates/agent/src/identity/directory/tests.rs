@@ -1,3 +1,4 @@
+mod backends;
 mod bench;
 mod interest;
 mod kernel;

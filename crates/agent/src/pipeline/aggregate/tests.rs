@@ -16,7 +16,12 @@ fn end(workload: &str) -> Endpoint {
         workload: Some(Workload { kind: "Deployment".into(), name: workload.into() }),
         ..Identity::default()
     };
-    Endpoint { ip: Some([10, 0, 0, 1].into()), port: 80, identity: Some(Arc::new(identity)) }
+    Endpoint {
+        ip: Some([10, 0, 0, 1].into()),
+        port: 80,
+        identity: Some(Arc::new(identity)),
+        backend: None,
+    }
 }
 
 fn record(ends: [&str; 2], direction: Direction, cookie: u64, subject: Subject) -> Record {

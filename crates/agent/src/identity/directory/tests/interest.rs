@@ -18,7 +18,7 @@ fn bench() -> Bench {
     bench
 }
 
-fn answer(ip: &str, name: &str, since: Timestamp) -> Change {
+pub fn answer(ip: &str, name: &str, since: Timestamp) -> Change {
     let identity = Identity {
         namespace: Some("far".into()),
         pod: Some(name.into()),
