@@ -1,5 +1,6 @@
-//! `amphipod demo`: a shop of real processes in pods on this host, and an agent that watches it.
+//! `amphipod demo`: a shop of real processes in pods on this host, an API server that knows them, a hub and an agent.
 
+mod control_plane;
 mod first;
 mod guide;
 
@@ -18,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 use crate::agent::stop_on_signal;
 use crate::failure::Usage;
 use crate::output;
+use control_plane::ControlPlane;
 
 const ZONE: &str = "zone-a";
 /// Requests per second beyond which the shop, and not its observer, would be tested.
@@ -72,9 +74,11 @@ pub fn run(args: Args) -> anyhow::Result<()> {
     };
     config.cgroup = subtree(&cluster)?;
     let socket = config.socket.clone();
-    let app = App::start(config, changes)?;
+    let control_plane = ControlPlane::start(changes, &cluster.node().instance().directory())?;
+    control_plane.tell(&mut config.metadata);
+    let app = App::start(config, None)?;
     let address = app.address().unwrap_or(args.listen);
-    output::print(&guide::text(&cluster, address, &socket))?;
+    output::print(&guide::text(&cluster, &control_plane, address, &socket))?;
 
     let watch = first::watch(socket, start, cancel.clone())?;
     let timer = args.seconds.map(|seconds| Timer::start(seconds, cancel.clone())).transpose()?;
@@ -84,7 +88,8 @@ pub fn run(args: Args) -> anyhow::Result<()> {
     drop(timer);
     cluster.stop();
     let _ = watch.join();
-    Ok(ended?)
+    ended?;
+    control_plane.stop()
 }
 
 /// The cluster's part of the hierarchy: pods of another demo, or of a real kubelet, are not its agent's.

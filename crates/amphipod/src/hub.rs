@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use ::hub::config::Error;
 use ::hub::{App, Config};
 use anyhow::anyhow;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio_util::sync::CancellationToken;
 
 use crate::agent::stop_on_signal;
@@ -28,14 +29,26 @@ pub struct Args {
     /// Its context [default: the current one]
     #[arg(long, value_name = "NAME")]
     context: Option<String>,
+    /// Tell every agent of everything, to measure what that costs
+    #[arg(long, hide = true)]
+    broadcast: bool,
 }
 
 pub fn run(args: Args) -> anyhow::Result<()> {
     let config = configure(args)?;
     let cancel = CancellationToken::new();
     stop_on_signal(cancel.clone())?;
+    raise_files();
     App::start(config)?.run_until(cancel)?;
     Ok(())
+}
+
+/// Each agent takes a descriptor, and the usual limit is 1,024.
+fn raise_files() {
+    let limit = getrlimit(Resource::Nofile);
+    if setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }).is_err() {
+        tracing::warn!(limit = limit.current, "cannot raise the limit of open files");
+    }
 }
 
 fn configure(args: Args) -> anyhow::Result<Config> {
@@ -53,6 +66,7 @@ fn configure(args: Args) -> anyhow::Result<Config> {
     }
     config.kube.kubeconfig = args.kubeconfig.or(config.kube.kubeconfig);
     config.kube.context = args.context.or(config.kube.context);
+    config.inventory.broadcast = args.broadcast;
     Ok(config)
 }
 
@@ -70,7 +84,7 @@ mod tests {
     use super::*;
 
     fn args() -> Args {
-        Args { config: None, listen: None, kubeconfig: None, context: None }
+        Args { config: None, listen: None, kubeconfig: None, context: None, broadcast: false }
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::thread;
 
 use anyhow::Context;
-use sim::apiserver::{ApiServer, Churn, Fault, Options, Population, Shape};
+use sim::apiserver::{ApiServer, Churn, Fault, Options, Population, Resource, Shape};
 use tokio_util::sync::CancellationToken;
 
 use crate::agent::stop_on_signal;
@@ -14,8 +14,9 @@ use crate::output;
 
 #[derive(clap::Args)]
 #[command(after_help = "\
-Reads lines from standard input: `requests` prints as JSON what was asked so far and forgets it; the others are faults:
-drop-watches, slow-lists MS, compact, restart MS [continue|forget|reset], flap TIMES MS, partition MS, ...; a wrong one lists all.
+Reads lines from standard input. `requests` prints as JSON what was asked so far and forgets it; `pods` prints namespace,
+name, node and address of each pod with an address of its own; `touch NAMESPACE NAME` changes a label of a pod. The others
+are faults: drop-watches, slow-lists MS, compact, restart MS [continue|forget|reset], flap TIMES MS, partition MS, ...; a wrong one lists all.
 
 Examples:
   amphipod sim-apiserver --nodes 100 --pods 5000 --churn 100 --kubeconfig-out kubeconfig
@@ -76,15 +77,48 @@ fn listen(server: ApiServer) -> anyhow::Result<()> {
                         return;
                     }
                 }
-                line => match line.parse::<Fault>() {
-                    Ok(fault) => server.fault(fault),
-                    Err(error) => tracing::warn!(%error, "not understood"),
-                },
+                "pods" => {
+                    if output::print(&pods(&server)).is_err() {
+                        return;
+                    }
+                }
+                line => {
+                    if let Err(error) = change(&server, line) {
+                        tracing::warn!(error, "not understood");
+                    }
+                }
             }
         }
     };
     thread::Builder::new().name("input".to_owned()).spawn(obey).context("no thread")?;
     Ok(())
+}
+
+/// `touch NAMESPACE NAME`, or a fault.
+fn change(server: &ApiServer, line: &str) -> Result<(), String> {
+    let words: Vec<&str> = line.split_whitespace().collect();
+    let ["touch", namespace, name] = words[..] else {
+        server.fault(line.parse::<Fault>().map_err(|error| error.to_string())?);
+        return Ok(());
+    };
+    let pod = server.get(Resource::Pods, namespace, name);
+    let mut pod = pod.ok_or_else(|| format!("no pod {namespace}/{name}"))?.json();
+    let label = &mut pod["metadata"]["labels"]["app.kubernetes.io/version"];
+    *label = format!("{}x", label.as_str().unwrap_or_default()).into();
+    server.apply(&pod).map_err(|error| error.to_string())?;
+    Ok(())
+}
+
+/// One line of JSON.
+fn pods(server: &ApiServer) -> String {
+    let pods = server.objects(Resource::Pods).into_iter().filter_map(|pod| {
+        let pod = pod.json();
+        let ip = pod["status"]["podIP"].as_str()?;
+        let own = pod["spec"]["hostNetwork"] != true;
+        let (metadata, node) = (&pod["metadata"], &pod["spec"]["nodeName"]);
+        own.then(|| serde_json::json!([metadata["namespace"], metadata["name"], node, ip]))
+    });
+    format!("{}\n", pods.collect::<serde_json::Value>())
 }
 
 /// One line of JSON.

@@ -61,6 +61,15 @@ impl Child {
         Ok(Self { name, running, stdin, lines, log })
     }
 
+    /// The most memory that it has had resident so far, in bytes.
+    pub fn peak_memory(&self) -> Result<u64> {
+        let path = format!("/proc/{}/status", self.running.id());
+        let text = fs::read_to_string(&path).with_context(|| format!("read {path}"))?;
+        let kilobytes = text.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let kilobytes = kilobytes.and_then(|text| text.trim().strip_suffix(" kB")?.parse().ok());
+        Ok(kilobytes.with_context(|| format!("{path}: no VmHWM"))? * 1024_u64)
+    }
+
     pub fn tell(&mut self, line: &str) -> Result<()> {
         let stdin = self.stdin.as_mut().ok_or_else(|| anyhow!("{}: no pipe", self.name))?;
         writeln!(stdin, "{line}").and_then(|()| stdin.flush()).with_context(|| self.describe())

@@ -18,7 +18,6 @@ pub struct Lab {
     pub site: Site,
     pub interrupt: Interrupt,
     pub options: Options,
-    /// The agent's program.
     binary: PathBuf,
     /// How much longer than planned everything may take for the sake of quiet.
     patience: Cell<Duration>,
@@ -47,6 +46,11 @@ impl Lab {
     pub fn disturbance(&self) -> f64 {
         let (sum, seconds) = self.disturbed.get();
         if seconds > 0.0 { sum / seconds } else { 0.0 }
+    }
+
+    /// The program that is measured.
+    pub fn binary(&self) -> &std::path::Path {
+        &self.binary
     }
 
     /// Starts the agent.

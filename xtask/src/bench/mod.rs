@@ -2,12 +2,16 @@
 
 mod agent;
 mod child;
+mod cluster;
 mod crowd;
 mod disturbance;
 mod exposition;
+mod fetch;
+mod fleet;
 mod host;
 mod http;
 mod interrupt;
+mod inventory;
 mod lab;
 mod load;
 mod options;
@@ -50,21 +54,26 @@ const WEB: &[Tool] = &[IP, ("wrk", "wrk"), ("nginx", "nginx")];
 const SIDECAR: &[Tool] = &[IP, ("wrk", "wrk"), ("nginx", "nginx"), ("haproxy", "haproxy")];
 
 /// In the order in which they run.
-const BENCHES: [Bench; 5] = [
+const BENCHES: [Bench; 6] = [
     Bench { name: "programs", tools: &[IP], run: programs::run },
     Bench { name: "http", tools: WEB, run: http::run },
     Bench { name: "agent", tools: WEB, run: agent::run },
     Bench { name: "sidecar", tools: SIDECAR, run: sidecar::run },
     Bench { name: "scale", tools: &[IP], run: scale::run },
+    Bench { name: "inventory", tools: &[IP], run: inventory::run },
 ];
 
-/// The process of a load, which a bench starts itself.
+/// The processes of a load, and of simulated agents, which a bench starts itself.
 const LOAD: &str = "load";
+const FLEET: &str = "fleet";
 
 /// `bench [NAME...] [--json FILE] [--seconds N] [--rounds N]`
 pub fn run(arguments: &[String]) -> Result<ExitCode> {
     if arguments == [LOAD] {
         return load::run();
+    }
+    if arguments == [FLEET] {
+        return fleet::run();
     }
     let names: Vec<&str> = BENCHES.iter().map(|bench| bench.name).collect();
     let options = Options::parse(arguments, &names)?;

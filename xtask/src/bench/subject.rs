@@ -1,8 +1,7 @@
 //! What is measured: the agent, as it is shipped.
 
 use std::collections::BTreeMap;
-use std::io::{Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
@@ -12,13 +11,13 @@ use sim::Cgroup;
 
 use super::child::Child;
 use super::exposition::Exposition;
+use super::fetch::{free_address, get};
 use super::interrupt::Interrupt;
 use super::processor;
 use super::site::Site;
 
 const START: Duration = Duration::from_secs(30);
 const STOP: Duration = Duration::from_secs(10);
-const ANSWER: Duration = Duration::from_secs(10);
 /// How long what the agent has seen may take to be shown: an interval, and some.
 const SHOWN: Duration = Duration::from_secs(10);
 
@@ -136,29 +135,6 @@ impl Programs {
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.0.keys().map(String::as_str)
     }
-}
-
-/// Free a moment ago.
-fn free_address() -> Result<SocketAddr> {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("find a free port")?;
-    listener.local_addr().context("find a free port")
-}
-
-/// The body of a successful answer.
-fn get(address: SocketAddr, path: &str) -> Result<String> {
-    let what = || format!("GET http://{address}{path}");
-    let mut stream = TcpStream::connect_timeout(&address, ANSWER).with_context(what)?;
-    stream.set_read_timeout(Some(ANSWER)).with_context(what)?;
-    // With HTTP/1.0 the body ends with the connection.
-    write!(stream, "GET {path} HTTP/1.0\r\nHost: {address}\r\n\r\n").with_context(what)?;
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).with_context(what)?;
-    let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
-    let status = head.lines().next().unwrap_or_default();
-    if status.split(' ').nth(1) != Some("200") {
-        bail!("{}: {status}", what());
-    }
-    Ok(body.to_owned())
 }
 
 #[cfg(test)]

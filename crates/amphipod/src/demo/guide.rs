@@ -6,7 +6,14 @@ use std::path::Path;
 
 use sim::Cluster;
 
-pub fn text(cluster: &Cluster, address: SocketAddr, socket: &Path) -> String {
+use super::control_plane::ControlPlane;
+
+pub fn text(
+    cluster: &Cluster,
+    control_plane: &ControlPlane,
+    address: SocketAddr,
+    socket: &Path,
+) -> String {
     let pods = cluster.pods();
     let mut namespaces: BTreeMap<&str, usize> = BTreeMap::new();
     for pod in &pods {
@@ -17,14 +24,22 @@ pub fn text(cluster: &Cluster, address: SocketAddr, socket: &Path) -> String {
     let place = cluster.node().instance().place();
     let mut text = format!(
         "{} pods run on this host ({}), each in its own network namespace and cgroup.\n\
-         Pods come and go, one crashes, one asks at a closed port, one calls {} outside.\n\n\
+         Pods come and go, one crashes, one asks at a closed port, one calls {} outside.\n\
+         The agent has their names from a hub, which watches a simulated API server.\n\n\
          In another terminal, as root:\n",
         pods.len(),
         namespaces.join(", "),
         sim::OUTSIDE_V4,
     );
     let frontend = cluster.frontend();
-    let commands = commands(&program(), socket, address, frontend, place);
+    let mut commands = commands(&program(), socket, address, frontend, place);
+    if let Some(hub) = control_plane.hub() {
+        let command = format!("curl -s http://{hub}/api/v1/status");
+        commands.push((command, "the hub: what it watches, and whom it tells"));
+    }
+    let kubeconfig = control_plane.kubeconfig().display();
+    let command = format!("kubectl --kubeconfig {kubeconfig} get pods -A -w");
+    commands.push((command, "the cluster as Kubernetes shows it"));
     let width = commands.iter().map(|(command, _)| command.len()).max().unwrap_or_default();
     for (command, purpose) in commands {
         text.push_str(&format!("  {command:width$}   {purpose}\n"));

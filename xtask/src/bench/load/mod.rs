@@ -145,7 +145,7 @@ pub fn run() -> Result<ExitCode> {
 }
 
 /// Tens of thousands of connections need as many descriptors. Where that is not allowed, it takes more processes.
-fn raise_files() {
+pub fn raise_files() {
     let most = std::fs::read_to_string("/proc/sys/fs/nr_open");
     let most = most.ok().and_then(|text| text.trim().parse().ok());
     let limit = Rlimit { current: most, maximum: most };
