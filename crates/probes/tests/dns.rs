@@ -98,7 +98,7 @@ fn check_exact(ip: impl Into<IpAddr>, kind: u16) {
     for direction in [Direction::Egress, Direction::Ingress] {
         let ends = if direction == Direction::Egress { (here, there) } else { (there, here) };
         let mut names = Vec::new();
-        for (observation, lookup) in lookups(&seen.0, there.port(), direction) {
+        for (observation, lookup) in lookups(&seen.observations, there.port(), direction) {
             assert_eq!((observation.local, observation.remote), ends);
             assert_eq!((observation.protocol, observation.process.pid), (Protocol::UDP, pid()));
             let process = &observation.process;

@@ -2,7 +2,7 @@
 //! rules. No cluster is needed, but a kubectl that makes the objects.
 
 // Functions that tests share are tests, too.
-#![allow(clippy::unwrap_used, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout)]
 
 #[path = "deploy/broken.rs"]
 mod broken;

@@ -66,8 +66,9 @@ impl Child {
         let path = format!("/proc/{}/status", self.running.id());
         let text = fs::read_to_string(&path).with_context(|| format!("read {path}"))?;
         let kilobytes = text.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-        let kilobytes = kilobytes.and_then(|text| text.trim().strip_suffix(" kB")?.parse().ok());
-        Ok(kilobytes.with_context(|| format!("{path}: no VmHWM"))? * 1024_u64)
+        let kilobytes =
+            kilobytes.and_then(|text| text.trim().strip_suffix(" kB")?.parse::<u64>().ok());
+        Ok(kilobytes.with_context(|| format!("{path}: no VmHWM"))? * 1024)
     }
 
     pub fn tell(&mut self, line: &str) -> Result<()> {
