@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Sender, SyncSender, TrySendError};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use libbpf_rs::skel::Skel;
@@ -12,6 +12,7 @@ use libbpf_rs::{MapCore, MapHandle};
 
 use crate::feature::Features;
 use crate::health::Health;
+use crate::tcp::Ledger;
 use crate::{Batch, Error, Settings};
 
 pub struct Context {
@@ -22,7 +23,7 @@ pub struct Context {
     pub patience: Duration,
     pub out: SyncSender<Batch>,
     pub stop: Arc<Stop>,
-    pub shared: Arc<SharedMaps>,
+    pub shared: Arc<Shared>,
     pub started: Sender<Result<(), Error>>,
 }
 
@@ -123,26 +124,32 @@ impl Stop {
     }
 }
 
-/// Maps that one probe keeps and another reads.
+/// What probes share.
 #[derive(Default)]
-pub struct SharedMaps(Mutex<HashMap<&'static str, (MapHandle, Arc<Health>)>>);
+pub struct Shared {
+    /// That one probe keeps, and another reads.
+    maps: Mutex<HashMap<&'static str, (MapHandle, Arc<Health>)>>,
+    pub ledger: Ledger,
+}
 
-impl SharedMaps {
+impl Shared {
     pub fn publish(&self, name: &'static str, map: MapHandle, keeper: Arc<Health>) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(name, (map, keeper));
+        self.maps().insert(name, (map, keeper));
     }
 
     /// `None` if the probe that keeps it did not start.
     pub fn get(&self, name: &str) -> Option<MapHandle> {
-        let maps = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        MapHandle::try_from(&maps.get(name)?.0).ok()
+        MapHandle::try_from(&self.maps().get(name)?.0).ok()
     }
 
     /// Tells the map's keeper how many entries the reader found.
     pub fn entries(&self, name: &str, entries: u64) {
-        let maps = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, keeper)) = maps.get(name) {
+        if let Some((_, keeper)) = self.maps().get(name) {
             keeper.entries(name, entries);
         }
+    }
+
+    fn maps(&self) -> MutexGuard<'_, HashMap<&'static str, (MapHandle, Arc<Health>)>> {
+        self.maps.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use libbpf_rs::PrintLevel;
 use model::status::ProgramState;
 
-use crate::context::{Context, SharedMaps, Stop};
+use crate::context::{Context, Shared, Stop};
 use crate::feature::Features;
 use crate::health::Health;
 use crate::probe::{PROBES, Probe};
@@ -59,7 +59,7 @@ pub fn start(settings: &Settings, out: SyncSender<Batch>) -> Result<Running, Err
     let features = Features::detect();
     tracing::debug!(?features, "kernel features");
     let settings = Arc::new(settings.clone());
-    let shared = Arc::new(SharedMaps::default());
+    let shared = Arc::new(Shared::default());
     let mut running = Running {
         stop: Arc::default(),
         health: Vec::new(),

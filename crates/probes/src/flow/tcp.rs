@@ -6,13 +6,13 @@ use std::sync::Arc;
 
 use libbpf_rs::libbpf_sys::{bpf_map_batch_opts, bpf_map_lookup_batch};
 use libbpf_rs::{Link, MapCore, MapFlags, MapHandle, ProgramInput, ProgramMut};
-use model::{Connection, ConnectionEvent, Drop, Flow, Observation, Subject};
+use model::{Connection, ConnectionEvent, Counters, Drop, Flow, Observation, Subject};
 
 use crate::clock::Clock;
 use crate::context::Context;
 use crate::skel::flow::types::{bss, tcp_socket};
 use crate::skel::tcp::types::{tcp_event, tcp_kind};
-use crate::tcp::{counters, observation};
+use crate::tcp::{Ledger, counters, key, observation};
 use crate::{Batch, iterator, plain};
 
 /// `TCP_GROUP` of `readout.h`.
@@ -41,6 +41,8 @@ pub fn read(
         batch: Vec::new(),
         stale: Vec::new(),
     };
+    let ledger = &ctx.shared.ledger;
+    ledger.begin();
     let read = match reader {
         Reader::Keys(program) => read_keys(program, bss, sockets, |event| sorter.take(event)),
         Reader::Walk(link) => {
@@ -53,9 +55,12 @@ pub fn read(
         ctx.health.failed(program, &format!("read: {error}"));
         0
     });
-    let stale = sorter.stale.iter().filter_map(|event| reconcile(event, sockets, clock));
+    let stale = sorter.stale.iter().filter_map(|event| reconcile(event, sockets, ledger, clock));
     sorter.batch.extend(stale);
     ctx.send(Batch::Observations(sorter.batch));
+    ledger.finish(entries, |(address, life)| {
+        entry(sockets, address).is_some_and(|it| it.cookie == life || it.start_ns == life)
+    });
     entries
 }
 
@@ -132,7 +137,10 @@ struct Sorter<'a> {
 impl Sorter<'_> {
     fn take(&mut self, event: tcp_event) {
         match event.kind {
-            tcp_kind::TCP_FLOW => self.batch.push(flow(&event, self.clock)),
+            tcp_kind::TCP_FLOW => {
+                let deltas = self.ctx.shared.ledger.read(key(&event), counters(&event.since));
+                self.batch.extend(deltas.map(|deltas| flow(&event, deltas, self.clock)));
+            }
             tcp_kind::TCP_OVERFLOW => {
                 self.batch.push(overflowed(&event, self.clock, self.overflow.clone()));
             }
@@ -145,33 +153,51 @@ impl Sorter<'_> {
     }
 }
 
-fn flow(event: &tcp_event, clock: Clock) -> Observation {
-    let flow = Flow { deltas: counters(&event.deltas), interval_ns: event.interval_ns };
+fn flow(event: &tcp_event, deltas: Counters, clock: Clock) -> Observation {
+    let flow = Flow { deltas, interval_ns: event.interval_ns };
     observation(event, clock, Subject::Flow(flow))
 }
 
 fn overflowed(event: &tcp_event, clock: Clock, reason: Arc<str>) -> Observation {
-    let packets = event.deltas.packets_received.into();
+    let packets = event.since.packets_received.into();
     let drop = Drop { reason, packets, bytes: 0, interval_ns: event.interval_ns };
     observation(event, clock, Subject::Drop(drop))
 }
 
 /// The socket is gone and its end was never shown (a program already running on the CPU is not run again). The last
 /// read stands for the totals. Whoever deletes the entry reports it: nothing is reported twice.
-fn reconcile(event: &tcp_event, sockets: &MapHandle, clock: Clock) -> Option<Observation> {
-    let key = event.socket.to_ne_bytes();
-    let entry = sockets.lookup(&key, MapFlags::ANY).ok()??;
+fn reconcile(
+    event: &tcp_event,
+    sockets: &MapHandle,
+    ledger: &Ledger,
+    clock: Clock,
+) -> Option<Observation> {
     // Meanwhile another socket may live at the same address.
-    if plain::read::<tcp_socket>(&entry)?.suspect == 0 {
+    if entry(sockets, event.socket)?.suspect == 0 {
         return None;
     }
-    sockets.delete(&key).ok()?;
+    sockets.delete(&event.socket.to_ne_bytes()).ok()?;
+    let told = ledger.forget(key(event));
+    let before = counters(&event.totals);
+    let totals = Counters {
+        bytes_sent: before.bytes_sent + told.bytes_sent,
+        bytes_received: before.bytes_received + told.bytes_received,
+        packets_sent: before.packets_sent + told.packets_sent,
+        packets_received: before.packets_received + told.packets_received,
+        retransmits: before.retransmits + told.retransmits,
+        rtt_us: told.rtt_us,
+    };
     let connection = Connection {
         event: ConnectionEvent::Closed,
         errno: 0,
         connect_ns: event.connect_ns,
         duration_ns: 0,
-        totals: counters(&event.totals),
+        totals,
     };
     Some(observation(event, clock, Subject::Connection(connection)))
+}
+
+fn entry(sockets: &MapHandle, address: u64) -> Option<tcp_socket> {
+    let value = sockets.lookup(&address.to_ne_bytes(), MapFlags::ANY).ok()??;
+    plain::read(&value)
 }

@@ -2,6 +2,8 @@
 //! Hooks: tp_btf/inet_sock_set_state, tp_btf/tcp_destroy_sock, fexit/inet_csk_accept, iter/task_file.
 //! Delivers: [`Connection`], and the last [`Flow`] of each.
 
+mod ledger;
+
 use std::cell::Cell;
 use std::mem::MaybeUninit;
 use std::time::Duration;
@@ -19,6 +21,8 @@ use crate::probe::Probe;
 use crate::skel::tcp::types::{role, tcp_counters, tcp_event, tcp_kind};
 use crate::skel::tcp::{TcpSkel, TcpSkelBuilder};
 use crate::{Batch, Error, iterator, plain, socket};
+
+pub use ledger::Ledger;
 
 pub const PROBE: Probe = Probe {
     name: "tcp",
@@ -64,7 +68,7 @@ fn run(ctx: &Context) -> Result<(), Error> {
         &skel.maps.events,
         Batch::Observations,
         || clock.set(Clock::now()),
-        |event, out| observe(event, clock.get(), flows, out),
+        |event, out| observe(event, clock.get(), flows, &ctx.shared.ledger, out),
     )
 }
 
@@ -91,7 +95,14 @@ fn read_older(ctx: &Context, skel: &mut TcpSkel<'_>) {
     }
 }
 
-fn observe(event: &tcp_event, clock: Clock, flows: Option<u64>, out: &mut Vec<Observation>) {
+/// `flows`: how often sockets are read, in nanoseconds, if they are.
+fn observe(
+    event: &tcp_event,
+    clock: Clock,
+    flows: Option<u64>,
+    ledger: &Ledger,
+    out: &mut Vec<Observation>,
+) {
     let kind = match event.kind {
         tcp_kind::TCP_OPENED => ConnectionEvent::Opened,
         tcp_kind::TCP_ACCEPTED => ConnectionEvent::Accepted,
@@ -108,12 +119,14 @@ fn observe(event: &tcp_event, clock: Clock, flows: Option<u64>, out: &mut Vec<Ob
         totals: if closed { counters(&event.totals) } else { Counters::default() },
     };
     let observation = observation(event, clock, Subject::Connection(connection));
-    let moved = event.deltas.packets_sent != 0 || event.deltas.packets_received != 0;
-    if let Some(interval_ns) = flows.filter(|_| closed && moved) {
+    if let Some(interval_ns) = flows.filter(|_| closed) {
+        let deltas = ledger.end(key(event), counters(&event.since));
         // Reads of an idle socket leave no mark: it moved nothing before the last of them.
         let interval_ns = event.interval_ns.min(interval_ns);
-        let flow = Flow { deltas: counters(&event.deltas), interval_ns };
-        out.push(Observation { subject: Subject::Flow(flow), ..observation.clone() });
+        if deltas.packets_sent != 0 || deltas.packets_received != 0 {
+            let subject = Subject::Flow(Flow { deltas, interval_ns });
+            out.push(Observation { subject, ..observation.clone() });
+        }
     }
     out.push(observation);
 }
@@ -144,6 +157,15 @@ pub fn observation(event: &tcp_event, clock: Clock, subject: Subject) -> Observa
     }
 }
 
+/// The connection that an event is of.
+pub fn key(event: &tcp_event) -> ledger::Key {
+    let begun = || match event.duration_ns {
+        0 => 0,
+        duration => event.time_ns.wrapping_sub(duration),
+    };
+    (event.socket, if event.cookie != 0 { event.cookie } else { begun() })
+}
+
 pub fn counters(counters: &tcp_counters) -> Counters {
     Counters {
         bytes_sent: counters.bytes_sent,
@@ -161,17 +183,17 @@ mod tests {
 
     #[test]
     fn what_an_idle_connection_moved_at_its_end_belongs_to_the_last_interval() {
-        let deltas = tcp_counters { bytes_sent: 7, packets_sent: 1, ..Default::default() };
+        let since = tcp_counters { bytes_sent: 7, packets_sent: 1, ..Default::default() };
         let kind = tcp_kind::TCP_CLOSED;
-        let event =
-            tcp_event { kind, deltas, interval_ns: 3_600_000_000_000, ..Default::default() };
+        let event = tcp_event { kind, since, interval_ns: 3_600_000_000_000, ..Default::default() };
         let mut out = Vec::new();
-        observe(&event, Clock::now(), Some(5_000_000_000), &mut out);
+        let ledger = Ledger::default();
+        observe(&event, Clock::now(), Some(5_000_000_000), &ledger, &mut out);
         let Subject::Flow(flow) = &out[0].subject else { panic!("no flow: {out:?}") };
         assert_eq!((flow.deltas.bytes_sent, flow.interval_ns), (7, 5_000_000_000));
         assert_eq!(out.len(), 2);
         out.clear();
-        observe(&event, Clock::now(), None, &mut out);
+        observe(&event, Clock::now(), None, &ledger, &mut out);
         assert!(matches!(out[..], [Observation { subject: Subject::Connection(_), .. }]));
     }
 }

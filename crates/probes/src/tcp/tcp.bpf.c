@@ -111,8 +111,6 @@ static __noinline int report(struct sock *sk, struct tcp_sock *tp, struct tcp_so
 
 static __noinline int report_closed(struct sock *sk, struct tcp_sock *tp, struct tcp_socket *socket, __u64 now)
 {
-	struct tcp_counters reported;
-	settle_closing(socket, &reported);
 	struct tcp_event *event = bpf_ringbuf_reserve(&events, sizeof(*event), 0);
 	if (!event) {
 		count_loss(LOSS_RING_FULL);
@@ -121,12 +119,7 @@ static __noinline int report_closed(struct sock *sk, struct tcp_sock *tp, struct
 	describe(event, sk, tp, socket, TCP_CLOSED, now);
 	event->error = sk->sk_err;
 	READ_TCP_COUNTERS(&event->totals, tp, DIRECT);
-	subtract_counters(&event->deltas, &event->totals, &reported);
-	/* The last read may have seen a FIN that was not yet marked as one. */
-	if ((__s64)event->deltas.bytes_received < 0)
-		event->deltas.bytes_received = 0;
-	if ((__s64)event->deltas.bytes_sent < 0)
-		event->deltas.bytes_sent = 0;
+	subtract_counters(&event->since, &event->totals, &socket->before);
 	bpf_ringbuf_submit(event, ring_flags());
 	return 0;
 }
@@ -471,6 +464,8 @@ int tcp_older(struct bpf_iter__task_file *ctx)
 			return 0;
 		__u64 key = (__u64)sk;
 		socket.role = ROLE_LISTENER;
+		socket.seen.packets_received = BPF_CORE_READ(sk, sk_drops.counter);
+		socket.seen.cookie = socket.cookie;
 		if (!bpf_map_update_elem(&sockets, &key, &socket, BPF_NOEXIST))
 			add_listener(&socket.owner, port);
 		return 0;
@@ -485,7 +480,7 @@ int tcp_older(struct bpf_iter__task_file *ctx)
 	socket.role = bpf_map_lookup_elem(&listeners, &listener) ? ROLE_PASSIVE : ROLE_ACTIVE;
 	/* What was moved before is not part of any interval. */
 	struct tcp_sock *tp = (void *)sk;
-	READ_TCP_COUNTERS(&socket.reported[0], tp, BPF_CORE_READ);
+	READ_TCP_COUNTERS(&socket.before, tp, BPF_CORE_READ);
 	socket.reported_ns = bpf_ktime_get_ns();
 	keep(sk, &socket, BPF_NOEXIST);
 	return 0;

@@ -30,8 +30,17 @@ struct tcp_counters {
 	__u64 bytes_received;
 };
 
+/* What a read saw of a socket. Of another life of the same memory if the cookie is another. */
+struct tcp_glance {
+	__u64 bytes_received;
+	__u32 packets_sent;
+	__u32 packets_received; /* of a listener: connections that found the queue full */
+	__u32 cookie;           /* its low half */
+};
+
 /* Keyed by the address of the struct sock, which alone identifies it while it lives. Kept small: it decides what
- * a connection costs in kernel memory. */
+ * a connection costs in kernel memory. Whoever reads it may find the memory to be another entry by now, so that what
+ * must be exact is kept by user space. */
 struct tcp_socket {
 	/* What a read of an idle socket needs comes first: one cache line. */
 	__u8 state;
@@ -39,60 +48,14 @@ struct tcp_socket {
 	__u8 flags;
 	__u8 suspect;         /* reads in which the socket behind the key looked like another one */
 	__u16 local_port;
-	__u32 version;        /* of what has been reported, one more with each report */
-	__u32 closing;        /* not 0: the closing event is being made, and has what no report has yet */
-	__u32 used;           /* the version from which the closing event goes on, and one; 0: not known yet */
-	struct tcp_counters reported[2]; /* the newest is at version % 2 */
-	__u64 reported_ns;    /* when that was read */
+	struct tcp_glance seen;
 	__u64 cookie;
+	__u64 reported_ns;    /* when a read saw that something had moved */
 	__u64 start_ns;       /* SYN for active, ESTABLISHED once established */
 	__u64 connect_ns;
 	struct owner owner;
+	struct tcp_counters before; /* of a socket older than the agent: what it moved until then */
 };
-
-static __always_inline struct tcp_counters *last_report(struct tcp_socket *socket)
-{
-	return socket->version & 1 ? &socket->reported[1] : &socket->reported[0];
-}
-
-/* A socket may close while it is read. Both ends of this agree on whether what was read has been reported: the reader
- * says what it read, then looks whether the socket closes; who closes it says so, then takes what was said last, and says
- * which that was. Adding is a full barrier where it is one instruction with a lock (x86); other processors may still
- * reorder within nanoseconds. */
-#define SOON 64 /* looks at `used`, which is set a few instructions after `closing` */
-
-/* By the reader, of which there is one. False: the closing event has it, and it must not be reported here. */
-static __always_inline bool settle_read(struct tcp_socket *socket, const struct tcp_counters *read, __u64 now)
-{
-	__u32 version = socket->version + 1;
-	if (version & 1)
-		socket->reported[1] = *read;
-	else
-		socket->reported[0] = *read;
-	socket->reported_ns = now;
-	barrier();
-	__sync_fetch_and_add(&socket->version, 1);
-	if (!*(volatile __u32 *)&socket->closing)
-		return true;
-	for (int i = 0; i < SOON; i++) {
-		__u32 used = *(volatile __u32 *)&socket->used;
-		if (used)
-			return used == version + 1;
-	}
-	return false;
-}
-
-/* By who closes it: what has been reported. */
-static __always_inline void settle_closing(struct tcp_socket *socket, struct tcp_counters *reported)
-{
-	__sync_fetch_and_add(&socket->closing, 1);
-	__u32 version = *(volatile __u32 *)&socket->version;
-	if (version & 1)
-		*reported = socket->reported[1];
-	else
-		*reported = socket->reported[0];
-	*(volatile __u32 *)&socket->used = version + 1;
-}
 
 #define SK_FLAG_DONE 1 /* enum sock_flags, SOCK_DONE: a FIN was received */
 
@@ -114,8 +77,8 @@ enum tcp_kind {
 	TCP_ACCEPTED,
 	TCP_FAILED,
 	TCP_CLOSED,
-	TCP_FLOW,      /* only the deltas mean something */
-	TCP_OVERFLOW,  /* deltas.packets_received connections found the accept queue full */
+	TCP_FLOW,      /* what it moved is more than at the last read */
+	TCP_OVERFLOW,  /* since.packets_received connections found the accept queue full */
 	TCP_STALE,     /* the socket is gone though nobody said so */
 };
 
@@ -127,14 +90,14 @@ struct tcp_event {
 	__u64 socket;         /* key of the socket's entry */
 	__u64 connect_ns;
 	__u64 duration_ns;
-	__u64 interval_ns;    /* of the deltas; 0 if unknown */
+	__u64 interval_ns;    /* since the last read that saw something; 0 if unknown */
 	struct owner owner;
 	struct ends ends;
 	enum tcp_kind kind;
 	enum role role;
 	__u32 error;          /* errno */
 	struct tcp_counters totals;
-	struct tcp_counters deltas; /* since the last report; rtt_us is a gauge */
+	struct tcp_counters since;  /* the same without what was moved before the agent; rtt_us is a gauge */
 };
 
 static __always_inline void subtract_counters(struct tcp_counters *to, const struct tcp_counters *now,
