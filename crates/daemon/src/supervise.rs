@@ -99,6 +99,8 @@ impl Supervisor {
                     }
                 }
             };
+            // Whoever hears of the end may take what this held: an address, a file.
+            drop(run);
             let _ = exit.send(Exit { name, failure });
         };
         thread::Builder::new()
@@ -136,6 +138,7 @@ impl Supervisor {
                     }
                 }
             };
+            drop(make); // As above.
             let _ = exit.send(Exit { name, failure });
         });
     }
@@ -283,6 +286,33 @@ mod tests {
         supervisor.wait();
         let error = supervisor.drain(SOON).unwrap_err();
         assert_eq!(error.to_string(), "ends stopped: ended unasked");
+    }
+
+    #[test]
+    fn what_units_hold_is_free_once_they_are_drained() {
+        let held = Arc::new(());
+        for _ in 0..200 {
+            let (_runtime, mut supervisor) = supervisor();
+            let [of_task, of_thread] = [held.clone(), held.clone()];
+            supervisor.task("task", QUICK, move |cancel| {
+                let _held = &of_task;
+                async move {
+                    cancel.cancelled().await;
+                    Ok::<_, Error>(())
+                }
+            });
+            supervisor
+                .thread("thread", QUICK, move |cancel| {
+                    let _held = &of_thread;
+                    while !cancel.is_cancelled() {
+                        thread::yield_now();
+                    }
+                    Ok::<_, Error>(())
+                })
+                .unwrap();
+            supervisor.drain(SOON).unwrap();
+            assert_eq!(Arc::strong_count(&held), 1);
+        }
     }
 
     #[test]
