@@ -6,6 +6,7 @@
 
 mod place;
 mod stream;
+mod witness;
 
 use std::convert::Infallible;
 use std::net::SocketAddr;

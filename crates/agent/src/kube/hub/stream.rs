@@ -17,6 +17,7 @@ use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Request, Status, Streaming};
 
 use super::Follower;
+use super::witness::{Cause, Witness};
 use crate::kube::connection::{Connector, Stream};
 use crate::kube::error::{Error, Peer, causes};
 use crate::kube::feed::Closed;
@@ -84,7 +85,14 @@ impl Follower {
         peer: &Peer,
     ) -> Result<(mpsc::Sender<ToHub>, Vec<IpAddr>, Streaming<ToAgent>), Error> {
         let authorization = connector.authorization().await?;
-        let channel = channel(peer, connector.open(peer).await?).await?;
+        let cause = Cause::default();
+        let stream = Witness { stream: connector.open(peer).await?, cause: cause.clone() };
+        // TLS says better than HTTP/2 what broke it.
+        let told = |error| match cause.get() {
+            Some(reason) => Error::Tls { peer: peer.clone(), reason: reason.to_owned() },
+            None => error,
+        };
+        let channel = channel(peer, stream).await.map_err(told)?;
         let mut client = InventoryClient::new(channel)
             .accept_compressed(CompressionEncoding::Zstd)
             .max_decoding_message_size(MOST_BYTES);
@@ -101,8 +109,8 @@ impl Follower {
             request.metadata_mut().insert("authorization", value);
         }
         let response = timeout(ANSWER, client.follow(request)).await;
-        let response =
-            response.map_err(|_| silent(peer))?.map_err(|status| failed(peer, &status))?;
+        let response = response.map_err(|_| silent(peer))?;
+        let response = response.map_err(|status| told(failed(peer, &status)))?;
         Ok((out, rest, response.into_inner()))
     }
 
@@ -187,7 +195,7 @@ fn interest(told: &Told) -> impl Iterator<Item = ToHub> {
 }
 
 /// HTTP/2 over what is connected already.
-async fn channel(peer: &Peer, stream: Box<dyn Stream>) -> Result<Channel, Error> {
+async fn channel(peer: &Peer, stream: impl Stream + 'static) -> Result<Channel, Error> {
     let parse = |text: String| text.parse::<Uri>().map_err(|error| wrong(peer, &error));
     let origin = parse(peer.server.to_string())?;
     // The scheme is for who connects, which is done.
