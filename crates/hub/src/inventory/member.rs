@@ -13,9 +13,9 @@ use super::key::{Key, Str};
 use super::mailbox::{Letters, Mailbox};
 use super::{Inventory, encode};
 
-/// Of one batch, whichever is reached first.
-const BATCH_ITEMS: usize = 1024;
-const BATCH_BYTES: usize = 1 << 20;
+/// Of one batch, whichever is reached first. Each stream keeps buffers as large as its largest message, for good.
+const BATCH_ITEMS: usize = 256;
+const BATCH_BYTES: usize = 16 << 10;
 
 /// What an agent has, and what it wants.
 #[derive(Clone, Debug, Default)]

@@ -431,7 +431,8 @@ fn a_slow_agent_gets_the_newest_state_and_batches_are_bounded() {
     let before = (view.items, view.batches);
     view.read(&mut member);
     assert_eq!(view.items - before.0, many as usize);
-    assert_eq!(view.batches - before.1, 3);
+    let batches = view.batches - before.1;
+    assert!((12..40).contains(&batches), "{batches} batches");
     assert_eq!(inventory.counters.coalesced.load(Ordering::Relaxed), u64::from(4 * many));
     assert_eq!(view.sequence, inventory.totals().sequence);
 }
