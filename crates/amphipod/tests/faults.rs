@@ -209,13 +209,14 @@ impl World {
                 format!("hostile {}", random.choice(which).unwrap().name())
             }
         };
-        let lasts = match fault.parse::<Fault>().unwrap() {
+        let parsed: Fault = fault.parse().unwrap();
+        let lasts = match parsed {
             Fault::Restart { down, .. } => down,
             Fault::Flap { times, every } => every * times * 2,
             Fault::Partition(time) => time,
             _ => ms(0),
         };
-        self.server.fault(fault.parse().unwrap());
+        self.server.fault(parsed);
         (fault, lasts)
     }
 }
@@ -287,8 +288,13 @@ fn an_agent_knows_the_cluster_after_any_script_of_faults() {
         None => (0..scripts).map(|_| fastrand::u64(..1 << 32)).collect(),
     };
     println!("seeds {seeds:?}");
-    let mut times: Vec<Duration> = seeds.into_iter().map(script).collect();
+    let mut times: Vec<(Duration, u64)> =
+        seeds.into_iter().map(|seed| (script(seed), seed)).collect();
     times.sort_unstable();
     let at = |part: usize| times[(times.len() - 1) * part / 100];
-    println!("{} scripts: median {:?}, p99 {:?}, last {:?}", times.len(), at(50), at(99), at(100));
+    let ((median, _), (p99, _), (last, seed)) = (at(50), at(99), at(100));
+    println!(
+        "{} scripts: median {median:?}, p99 {p99:?}, last {last:?} (seed {seed})",
+        times.len()
+    );
 }

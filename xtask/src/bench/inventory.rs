@@ -7,8 +7,10 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
-use super::cluster::{Agents, Cluster, Hub};
+use super::agents::Agents;
+use super::cluster::Cluster;
 use super::fleet::{Agent, Order, Synced};
+use super::hub::Hub;
 use super::lab::Lab;
 use super::report::{Findings, Grid};
 use super::row::{Goal, Row, Unit};

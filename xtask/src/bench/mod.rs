@@ -1,6 +1,7 @@
 //! What Amphipod costs, and what it takes from others: measured, against the goals.
 
 mod agent;
+mod agents;
 mod child;
 mod cluster;
 mod crowd;
@@ -10,6 +11,7 @@ mod fetch;
 mod fleet;
 mod host;
 mod http;
+mod hub;
 mod interrupt;
 mod inventory;
 mod lab;

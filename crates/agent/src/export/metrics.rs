@@ -46,7 +46,7 @@ impl Collector for View {
         self.lookups(&mut out)?;
         self.probes(&mut out)?;
         self.metadata(&mut out)?;
-        self.certificates(&mut out)?;
+        tls::Facts::write(self.certificates.as_ref(), &mut out)?;
         self.pipeline(&mut out)?;
         self.process(&mut out)
     }
@@ -276,25 +276,6 @@ impl View {
             "Entries that a table of names had no room for, or that had to make room. No record is lost by it, but records \
              may go without a name.",
             evictions.iter().map(|it| (labels([("table", &it.name)]), it.count)),
-        )
-    }
-
-    fn certificates(&self, out: &mut Families<'_>) -> fmt::Result {
-        let certificates = || self.certificates.iter();
-        out.gauge(
-            "amphipod_certificate_expiry_seconds",
-            "When the certificate in use expires, in seconds since 1970; absent if none is shown.",
-            certificates().filter(|it| it.expires > 0).map(|it| (vec![], it.expires)),
-        )?;
-        out.counter(
-            "amphipod_certificate_reloads_total",
-            "Times that certificates were read again because they had changed.",
-            certificates().map(|it| (vec![], it.reloads)),
-        )?;
-        out.counter(
-            "amphipod_certificate_failures_total",
-            "Times that changed certificates could not be used; the former ones stayed in use.",
-            certificates().map(|it| (vec![], it.failures)),
         )
     }
 

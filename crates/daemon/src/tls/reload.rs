@@ -1,5 +1,6 @@
 //! What was made from files, made again when they change.
 
+use std::fmt;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Error;
 use super::files::Stamp;
+use crate::metrics::Families;
 
 /// Between two looks at the files.
 const INTERVAL: Duration = Duration::from_secs(2);
@@ -23,6 +25,30 @@ pub struct Facts {
     pub failures: u64,
     /// When the certificate in use expires, in seconds since 1970; 0: there is none.
     pub expires: u64,
+}
+
+impl Facts {
+    /// The families of whoever has certificates; without samples where TLS is not spoken.
+    ///
+    /// # Errors
+    /// Of the encoder.
+    pub fn write(facts: Option<&Self>, out: &mut Families<'_>) -> fmt::Result {
+        out.gauge(
+            "amphipod_certificate_expiry_seconds",
+            "When the certificate in use expires, in seconds since 1970; absent if none is shown.",
+            facts.filter(|it| it.expires > 0).map(|it| (vec![], it.expires)),
+        )?;
+        out.counter(
+            "amphipod_certificate_reloads_total",
+            "Times that certificates were read again because they had changed.",
+            facts.map(|it| (vec![], it.reloads)),
+        )?;
+        out.counter(
+            "amphipod_certificate_failures_total",
+            "Times that changed certificates could not be used; the former ones stayed in use.",
+            facts.map(|it| (vec![], it.failures)),
+        )
+    }
 }
 
 /// A configuration, and when the certificate in it expires, in seconds since 1970; 0: there is none in it.

@@ -262,22 +262,8 @@ impl View {
     fn process(&self, out: &mut Families<'_>) -> fmt::Result {
         let version = labels([("version", env!("CARGO_PKG_VERSION"))]);
         out.gauge("amphipod_build_info", "1: this version runs.", [(version, 1_u64)])?;
-        let certificates = || self.0.iter().filter_map(|it| it.certificate);
-        out.gauge(
-            "amphipod_certificate_expiry_seconds",
-            "When the certificate in use expires, in seconds since 1970.",
-            certificates().map(|it| (vec![], it.expires)),
-        )?;
-        out.counter(
-            "amphipod_certificate_reloads_total",
-            "Times that certificates were read again because they had changed.",
-            certificates().map(|it| (vec![], it.reloads)),
-        )?;
-        out.counter(
-            "amphipod_certificate_failures_total",
-            "Times that changed certificates could not be used; the old ones stayed in use.",
-            certificates().map(|it| (vec![], it.failures)),
-        )?;
+        let certificate = self.0.as_ref().and_then(|it| it.certificate.as_ref());
+        tls::Facts::write(certificate, out)?;
         let cost = |value: fn(&Cost) -> f64| self.0.iter().map(move |it| (vec![], value(&it.cost)));
         out.counter(
             "process_cpu_seconds_total",
