@@ -65,7 +65,7 @@ impl Default for Settings {
         Self {
             tcp: Tcp { enabled: true, max_sockets: 262_144, ring_bytes: 4 << 20 },
             flow: Flow { enabled: true, interval: Duration::from_secs(5), max_peers: 65_536 },
-            dns: Dns { enabled: true, ports: vec![53], max_lookups: 16_384, ring_bytes: 512 << 10 },
+            dns: Dns { enabled: true, ports: vec![53], max_lookups: 16_384, ring_bytes: 1 << 20 },
             drop: Drop { enabled: true, interval: Duration::from_secs(5), max_entries: 16_384 },
             cgroup: Cgroup { enabled: true },
             run_time: false,

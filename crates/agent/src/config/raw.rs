@@ -67,7 +67,7 @@ section!(Dns {
     /// Queries that can wait for their answer at once.
     max_lookups: u64 = 16_384_u32,
     /// Size of the ring buffer from the kernel: a power of two.
-    ring_bytes: String = "512KiB",
+    ring_bytes: String = "1MiB",
 });
 section!(Drop {
     /// Whether the probe runs.
