@@ -5,6 +5,7 @@
 #include "ring.h"
 #include <stddef.h>
 
+#define E2BIG 7
 #define EEXIST 17
 #define EADDRNOTAVAIL 99
 #define ECANCELED 125
@@ -142,7 +143,7 @@ static __always_inline void keep(struct sock *sk, struct tcp_socket *socket, __u
 	__u64 key = (__u64)sk;
 	long error = bpf_map_update_elem(&sockets, &key, socket, flags);
 	if (error && error != -EEXIST)
-		count_loss(LOSS_MAP_FULL);
+		count_loss(error == -E2BIG ? LOSS_MAP_FULL : LOSS_MAP_BUSY);
 }
 
 static __always_inline void forget(struct sock *sk)
