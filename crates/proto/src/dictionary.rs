@@ -159,6 +159,13 @@ impl<T> Defined<T> {
         Ok(())
     }
 
+    /// Replaces what a key stands for, if it is defined.
+    pub fn set(&mut self, id: u32, value: T) {
+        if let Some(held) = self.keys.get_mut(&id) {
+            *held = value;
+        }
+    }
+
     pub fn get(&self, id: u32) -> Option<&T> {
         self.keys.get(&id)
     }

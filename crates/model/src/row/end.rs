@@ -20,7 +20,8 @@ impl End {
     pub const UNKNOWN: &str = "Unknown";
     /// The kind of what has no room of its own.
     pub const OVERFLOW: &str = "Overflow";
-    const EXTERNAL: &str = "External";
+    /// The kind of what is outside of the cluster.
+    pub const EXTERNAL: &str = "External";
 
     /// Both ends of the row that takes what has no room of its own.
     pub fn overflow() -> Self {

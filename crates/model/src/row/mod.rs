@@ -13,6 +13,7 @@ use crate::{Direction, Measure, Protocol};
 
 pub use distribution::Distribution;
 pub use end::End;
+pub use extract::port;
 
 /// Between whom. The node that observed it belongs to the batch in which rows travel.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
