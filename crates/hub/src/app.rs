@@ -102,7 +102,8 @@ impl App {
         supervise_agents(&mut supervisor, agents, served, tls, telemetry);
         supervise_flushes(&mut supervisor, ingest.clone());
         let http_at = http.as_ref().map(|(_, address)| *address);
-        supervise_http(&mut supervisor, http.map(|(listener, _)| listener), sources);
+        let closed = http_at.is_some_and(|it| !it.ip().is_loopback()) && !config.open_api;
+        supervise_http(&mut supervisor, http.map(|(listener, _)| listener), sources, closed);
         let shown = http_at.map_or("off".into(), |address| address.to_string());
         tracing::info!(address = %shown, agents = %agents_at, "hub started");
         let runtime = Background(Some(runtime));
@@ -239,6 +240,7 @@ fn supervise_http(
     supervisor: &mut Supervisor,
     listener: Option<std::net::TcpListener>,
     sources: Arc<Sources>,
+    closed: bool,
 ) {
     let again = Policy::Restart(Backoff::default());
     let measured = sources.clone();
@@ -250,7 +252,7 @@ fn supervise_http(
         }
     });
     let Some(listener) = listener else { return };
-    let routes = router(sources);
+    let routes = router(sources, closed);
     supervisor.task("http", again, move |cancel| {
         let (listener, routes) = (listener.try_clone(), routes.clone());
         async move {

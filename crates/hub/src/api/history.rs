@@ -222,9 +222,9 @@ pub async fn series(
     let asked = Asked { measures, select, step_s: request.step_s() };
     let silent = sources.silent(&times_s);
     let ask = move |query: &Query| query::series(query, times_s, &asked);
-    let encode = |answered: Answered<(Vec<u64>, Vec<query::Series>)>| {
+    let encode = |answered: Answered<query::Points>| {
         let span = Span::new(&answered, silent);
-        let (times, series) = answered.answer;
+        let query::Points { times, series } = answered.answer;
         let series = series.into_iter().map(|it| OneSeries {
             measure: it.measure.name(),
             statistic: it.statistic.map(|it| it.name()),

@@ -64,7 +64,34 @@ impl Sources {
     }
 }
 
-pub fn router(sources: Arc<Sources>) -> Router {
+/// `closed`: history and records are not shown, because anybody could ask for them.
+pub fn router(sources: Arc<Sources>, closed: bool) -> Router {
+    let told = match closed {
+        false => told(),
+        true => Router::new().route("/api/v1/{*path}", get(async || {
+            Problem::new(
+                StatusCode::FORBIDDEN,
+                "anybody could ask here who talks to whom; listen on a loopback address (hub.listen), or allow it \
+                 (hub.open_api = true)",
+            )
+        })),
+    };
+    told.merge(itself()).with_state(sources)
+}
+
+/// What agents told.
+fn told() -> Router<Arc<Sources>> {
+    Router::new()
+        .route("/api/v1/graph", get(history::graph))
+        .route("/api/v1/series", get(history::series))
+        .route("/api/v1/workloads", get(history::workloads))
+        .route("/api/v1/workloads/{namespace}/{kind}/{name}", get(history::workload))
+        .route("/api/v1/records", get(records::records))
+        .route("/api/v1/nodes", get(nodes::show))
+}
+
+/// What is to be known of the hub.
+fn itself() -> Router<Arc<Sources>> {
     Router::new()
         .route("/healthz", get(async || "ok\n"))
         .route("/readyz", get(ready))
@@ -72,17 +99,10 @@ pub fn router(sources: Arc<Sources>) -> Router {
         .route("/api/v1/status", get(show_status))
         .route("/api/v1/openapi.json", get(openapi::show))
         .route("/api/v1/measures", get(history::measures))
-        .route("/api/v1/graph", get(history::graph))
-        .route("/api/v1/series", get(history::series))
-        .route("/api/v1/workloads", get(history::workloads))
-        .route("/api/v1/workloads/{namespace}/{kind}/{name}", get(history::workload))
-        .route("/api/v1/records", get(records::records))
-        .route("/api/v1/nodes", get(nodes::show))
         .fallback(async || Problem::new(StatusCode::NOT_FOUND, "no such path"))
         .method_not_allowed_fallback(async || {
             Problem::new(StatusCode::METHOD_NOT_ALLOWED, "only GET is served here")
         })
-        .with_state(sources)
 }
 
 async fn ready(State(sources): State<Arc<Sources>>) -> Result<&'static str, Problem> {

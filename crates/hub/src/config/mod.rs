@@ -15,8 +15,10 @@ use crate::store::PerLevel;
 /// Valid values only. The command line's flags replace single fields.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// Where `/metrics`, `/healthz`, `/readyz` and `/api/v1/status` are served; `None`: nowhere.
+    /// Where `/metrics`, `/healthz`, `/readyz` and `/api/v1` are served; `None`: nowhere.
     pub listen: Option<SocketAddr>,
+    /// History and records may be asked for beyond this host, too.
+    pub open_api: bool,
     pub drain: Duration,
     pub kube: Kube,
     pub inventory: Inventory,
@@ -80,6 +82,7 @@ impl Config {
         let second = Duration::from_secs(1);
         Ok(Self {
             listen: listen("hub.listen", &hub.listen)?,
+            open_api: hub.open_api,
             drain: span("hub.drain", &hub.drain, second / 10..=60 * second)?,
             kube: Kube {
                 kubeconfig: file("kube.kubeconfig", &kube.kubeconfig)?,

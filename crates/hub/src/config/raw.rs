@@ -14,8 +14,11 @@ sections! {
 }
 
 section!(Hub {
-    /// Address and port of /metrics, /healthz, /readyz and /api/v1/status; "off": nowhere.
+    /// Address and port of /metrics, /healthz, /readyz and /api/v1; "off": nowhere.
     listen: String = "127.0.0.1:7171",
+    /// Answer questions about history and records beyond this host, to anybody who reaches listen. Without, only a
+    /// loopback address has them.
+    open_api: bool = false,
     /// How long a stop may take.
     drain: String = "5s",
 });

@@ -31,7 +31,7 @@ pub use key::{Key, Str};
 pub use member::{Hello, Member, Outgoing};
 pub use place::{Place, PodPlace};
 pub use store::State;
-pub use strings::Shared;
+pub(crate) use strings::Shared;
 
 use interests::Interests;
 use store::Store;

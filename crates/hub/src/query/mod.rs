@@ -21,7 +21,7 @@ use crate::store::{Block, Edges, Error, Level, Loss};
 pub use graph::{Graph, GraphEdge, GraphNode, Group, graph};
 pub use plan::{Part, plan, plan_from};
 pub use select::{Name, Select};
-pub use series::{Asked, Series, Statistic, series};
+pub use series::{Asked, Points, Series, Statistic, series};
 pub use workloads::{Page, Peer, Workload, page, workloads};
 
 /// A range of time, and what of it there is.
@@ -40,6 +40,13 @@ impl<T> Answered<T> {
     pub fn seconds(&self) -> u64 {
         self.times_s.end.saturating_sub(self.times_s.start)
     }
+}
+
+/// Blocks that together are a time, each moment once, and the time that they are.
+struct Covered {
+    blocks: Vec<Arc<Block>>,
+    times_s: Range<u64>,
+    step_s: u64,
 }
 
 /// A blocking view on all that is stored.
@@ -75,8 +82,7 @@ impl Query {
         Self { ingest }
     }
 
-    /// Blocks that together are `times_s`, each time once, and the range that they cover.
-    fn blocks(&self, times_s: Range<u64>) -> Result<(Vec<Arc<Block>>, Range<u64>, u64), Error> {
+    fn blocks(&self, times_s: Range<u64>) -> Result<Covered, Error> {
         let store = self.ingest.store();
         let oldest_s = store.oldest_s();
         let parts = plan(times_s, self.ingest.folded(), oldest_s);
@@ -87,7 +93,7 @@ impl Query {
         let start = parts.iter().map(|it| it.times_s.start).min().unwrap_or(0);
         let end = parts.iter().map(|it| it.times_s.end).max().unwrap_or(0);
         let step = parts.iter().map(|it| it.level).max().unwrap_or(Level::TenSeconds);
-        Ok((blocks, start..end, step.seconds()))
+        Ok(Covered { blocks, times_s: start..end, step_s: step.seconds() })
     }
 
     /// The sums of all edges for which `wanted` holds.
@@ -98,7 +104,7 @@ impl Query {
         mut give: impl FnMut(&Arc<Key>, Values),
     ) -> Result<Answered<()>, Error> {
         let edges = self.ingest.catalogue.edges();
-        let (blocks, times_s, step_s) = self.blocks(times_s)?;
+        let Covered { blocks, times_s, step_s } = self.blocks(times_s)?;
         let key = |edge: u32| key(&edges, edge);
         let readers = blocks.iter().filter_map(|block| {
             let damaged = |error| tracing::error!(%error, time_s = block.time_s, "a block of history is damaged");

@@ -69,11 +69,18 @@ pub struct Series {
     pub values: Vec<Option<f64>>,
 }
 
+#[derive(Clone, Debug, PartialEq)]
+pub struct Points {
+    /// The steps' beginnings, in seconds since 1970: a value of each series for each.
+    pub times: Vec<u64>,
+    pub series: Vec<Series>,
+}
+
 /// Points of one series.
 pub const MOST_POINTS: u64 = 2000;
 const USUAL_POINTS: u64 = 360;
 
-/// The beginnings of the steps, and the series.
+/// A distribution gives a series for each statistic.
 ///
 /// # Errors
 /// The store cannot be read.
@@ -81,7 +88,7 @@ pub fn series(
     query: &Query,
     times_s: Range<u64>,
     asked: &Asked,
-) -> Result<Answered<(Vec<u64>, Vec<Series>)>, Error> {
+) -> Result<Answered<Points>, Error> {
     let store = query.ingest.store();
     let oldest_s = store.oldest_s();
     let (level, step_s) = step(&times_s, asked.step_s, oldest_s);
@@ -122,7 +129,7 @@ pub fn series(
     let series = asked.measures.iter().flat_map(|measure| of(*measure, &sums, &lengths));
     let series = series.collect();
     let missing = store.losses(start..end)?;
-    Ok(Answered { times_s: start..end, step_s, missing, answer: (times, series) })
+    Ok(Answered { times_s: start..end, step_s, missing, answer: Points { times, series } })
 }
 
 fn of(measure: Measure, sums: &[Values], lengths_s: &[u64]) -> Vec<Series> {

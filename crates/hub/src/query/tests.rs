@@ -159,20 +159,21 @@ fn a_series_has_a_value_for_each_step_in_which_there_was_one() {
     let all = Select::default();
     let first = NOW_S..NOW_S + 40;
     let answered = ask(all.clone(), Measure::BYTES_SENT, Some(10), first.clone());
-    let (times, series) = answered.answer;
+    let Points { times, series } = answered.answer;
     assert_eq!(times, [NOW_S, NOW_S + 10, NOW_S + 20, NOW_S + 30]);
     assert_eq!(series[0].values, [Some(3.0), Some(6.0), None, None]);
     let db = Select { destination: Some(DB.parse().unwrap()), ..Select::default() };
-    let (_, series) = ask(db.clone(), Measure::BYTES_SENT, Some(20), first.clone()).answer;
+    let Points { series, .. } =
+        ask(db.clone(), Measure::BYTES_SENT, Some(20), first.clone()).answer;
     assert_eq!(series[0].values, [Some(3.0), None]);
-    let (_, series) = ask(db.clone(), Measure::ACTIVE, Some(20), first).answer;
+    let Points { series, .. } = ask(db.clone(), Measure::ACTIVE, Some(20), first).answer;
     assert_eq!(series[0].values, [Some(2.0), None], "20 unit seconds in each of two times 10 s");
     // Minutes, and what is not a minute yet.
     let hour = NOW_S..NOW_S + 3600;
     let answered = ask(db.clone(), Measure::CONNECT, None, hour.clone());
-    assert_eq!((answered.step_s, answered.answer.0.len()), (10, 360));
+    assert_eq!((answered.step_s, answered.answer.times.len()), (10, 360));
     let answered = ask(db, Measure::CONNECT, Some(600), hour);
-    let (times, series) = answered.answer;
+    let Points { times, series } = answered.answer;
     assert_eq!(times.len(), 6);
     let counts = series.iter().find(|it| it.statistic == Some(Statistic::Count)).unwrap();
     assert_eq!(counts.values, [Some(2.0), None, None, None, None, Some(1.0)]);
