@@ -3,9 +3,9 @@
 use std::error::Error;
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let source = "proto/inventory.proto";
-    println!("cargo::rerun-if-changed={source}");
-    let descriptors = protox::compile([source], ["proto"])?;
+    let sources = ["proto/inventory.proto", "proto/telemetry.proto"];
+    sources.iter().for_each(|source| println!("cargo::rerun-if-changed={source}"));
+    let descriptors = protox::compile(sources, ["proto"])?;
     tonic_prost_build::configure().bytes(".").compile_fds(descriptors)?;
     Ok(())
 }

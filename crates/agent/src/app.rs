@@ -9,8 +9,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use daemon::http::serve;
 use daemon::{Backoff, Policy, Supervisor};
-use model::Change;
 use model::status::ProgramState;
+use model::{Change, Timestamp};
 use probes::{Batch, Report};
 use tokio::net::{TcpListener, UnixListener};
 use tokio::runtime::Runtime;
@@ -20,7 +20,8 @@ use crate::config::Source;
 use crate::export::{LocalSocket, Sources, local_router, router, watch_losses};
 use crate::identity::{self, Directory};
 use crate::kube::{self, Link, Wanted};
-use crate::pipeline::{Shared, Worker};
+use crate::pipeline::{Interval, Shared, Worker};
+use crate::report::{Reporter, Spool};
 use crate::{Config, Error, backend};
 
 /// A running agent. Dropping it without [`App::shutdown`] stops it, too, without waiting.
@@ -130,9 +131,10 @@ impl App {
         let sources =
             Arc::new(Sources::new(config.clone(), shared.clone(), link.clone(), Box::new(report)));
 
+        let reporter = reporter(&config, source, &sources, &mut worker);
         let changes = changes.unwrap_or_else(|| {
             let metadata = crate::config::Metadata { source, ..config.metadata.clone() };
-            kube::start(&mut supervisor, &config.node, &metadata, &link, &wanted)
+            kube::start(&mut supervisor, &config.node, &metadata, &link, &wanted, reporter)
         });
         supervise_pipeline(&mut supervisor, worker, batches, changes)?;
         supervise_feed(&mut supervisor, feed)?;
@@ -204,6 +206,32 @@ fn names(config: &Config, source: Source, given: bool) -> identity::Config {
         },
         ..names
     }
+}
+
+/// What the hub is told, where names come from one.
+fn reporter(
+    config: &Config,
+    source: Source,
+    sources: &Arc<Sources>,
+    worker: &mut Worker,
+) -> Option<Arc<Reporter>> {
+    if source != Source::Hub || !config.report.enabled {
+        return None;
+    }
+    let connections = config.pipeline.max_connections;
+    let interval = Interval::new(&config.report, connections, Timestamp::now());
+    let spool = Arc::new(Spool::new(config.report.spool_bytes));
+    sources.reports(spool.clone(), interval.counters());
+    worker.report(interval, spool.clone());
+    let asked = Arc::downgrade(sources);
+    let health = move || asked.upgrade().map(|sources| sources.health()).unwrap_or_default();
+    Some(Arc::new(Reporter {
+        node: config.node.clone(),
+        life: Reporter::new_life(),
+        spool,
+        records: sources.shared.records.clone(),
+        health: Box::new(health),
+    }))
 }
 
 fn listen(address: SocketAddr) -> Result<std::net::TcpListener, Error> {

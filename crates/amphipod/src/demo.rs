@@ -31,7 +31,7 @@ Examples:
   amphipod demo                                            until Ctrl-C
   amphipod demo --seconds 60 --load 200                    a busy minute")]
 pub struct Args {
-    /// Serve /metrics, /healthz, /readyz and /api/v1/status here
+    /// Serve the hub's API here
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:7171")]
     listen: SocketAddr,
     /// Serve the local command line here [default: /run/amphipod/agent.sock; another if an agent has that]
@@ -52,7 +52,7 @@ pub fn run(args: Args) -> anyhow::Result<()> {
     stop_on_signal(cancel.clone())?;
     probes::check()?;
     let mut config = Config::load(None)?;
-    config.listen = Some(args.listen);
+    config.listen = Some(control_plane::LOOPBACK);
 
     let (cluster, changes) = Cluster::start(sim::Config {
         // Not the file's name: the file may be replaced while the demo runs.
@@ -74,11 +74,12 @@ pub fn run(args: Args) -> anyhow::Result<()> {
     };
     config.cgroup = subtree(&cluster)?;
     let socket = config.socket.clone();
-    let control_plane = ControlPlane::start(changes, &cluster.node().instance().directory())?;
+    let control_plane =
+        ControlPlane::start(changes, &cluster.node().instance().directory(), args.listen)?;
     control_plane.tell(&mut config.metadata);
     let app = App::start(config, None)?;
-    let address = app.address().unwrap_or(args.listen);
-    output::print(&guide::text(&cluster, &control_plane, address, &socket))?;
+    let agent = app.address().context("the agent listens nowhere")?;
+    output::print(&guide::text(&cluster, &control_plane, agent, &socket))?;
 
     let watch = first::watch(socket, start, cancel.clone())?;
     let timer = args.seconds.map(|seconds| Timer::start(seconds, cancel.clone())).transpose()?;

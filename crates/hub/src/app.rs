@@ -13,9 +13,12 @@ use tokio::runtime::Runtime;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::api::{Sources, router};
+use crate::ingest::{self, Ingest, flush_regularly};
 use crate::kube::{self, Watches};
+use crate::observe::Observers;
+use crate::store::{Memory, Sqlite, Store};
 use crate::stream::{Agents, Reviewer, listen};
-use crate::{Config, Error, Inventory};
+use crate::{Config, Error, Inventory, config};
 
 /// A running hub. Dropping it without [`App::shutdown`] stops it, too, without waiting.
 pub struct App {
@@ -79,17 +82,28 @@ impl App {
             .map(|audience| Reviewer::new(kube::access(&config.kube), audience));
         let served =
             Agents::new(inventory.clone(), config.inventory.clone(), reviewer, cancel.clone());
+        let ingest = Ingest::new(store(&config.history)?, &config.history, now_s())?;
+        let observers = Arc::new(Observers::default());
+        let telemetry = ingest::Service {
+            ingest: ingest.clone(),
+            observers: observers.clone(),
+            agents: served.clone(),
+        };
         let sources = Arc::new(Sources::new(
             inventory.clone(),
             served.clone(),
             watches.clone(),
             tls.clone(),
+            ingest.clone(),
+            observers,
             Meter::new(),
         ));
         supervise_watches(&mut supervisor, &config, &inventory, watches);
-        supervise_agents(&mut supervisor, agents, served, tls);
+        supervise_agents(&mut supervisor, agents, served, tls, telemetry);
+        supervise_flushes(&mut supervisor, ingest.clone());
         let http_at = http.as_ref().map(|(_, address)| *address);
-        supervise_http(&mut supervisor, http.map(|(listener, _)| listener), sources);
+        let closed = http_at.is_some_and(|it| !it.ip().is_loopback()) && !config.open_api;
+        supervise_http(&mut supervisor, http.map(|(listener, _)| listener), sources, closed);
         let shown = http_at.map_or("off".into(), |address| address.to_string());
         tracing::info!(address = %shown, agents = %agents_at, "hub started");
         let runtime = Background(Some(runtime));
@@ -138,6 +152,28 @@ impl App {
     }
 }
 
+fn store(config: &config::History) -> Result<Arc<dyn Store>, Error> {
+    let config::History { memory_bytes, keep_s, .. } = *config;
+    Ok(match &config.path {
+        Some(path) => Arc::new(Sqlite::open(path, memory_bytes, keep_s)?),
+        None => Arc::new(Memory::new(memory_bytes, keep_s)),
+    })
+}
+
+fn now_s() -> u64 {
+    model::Timestamp::now().0 / 1_000_000_000
+}
+
+fn supervise_flushes(supervisor: &mut Supervisor, ingest: Arc<Ingest>) {
+    supervisor.task("history", Policy::Restart(Backoff::default()), move |cancel| {
+        let ingest = ingest.clone();
+        async move {
+            flush_regularly(ingest, cancel).await;
+            Ok::<_, Infallible>(())
+        }
+    });
+}
+
 fn bind(
     address: SocketAddr,
     flag: &'static str,
@@ -175,6 +211,7 @@ fn supervise_agents(
     listener: std::net::TcpListener,
     agents: Arc<Agents>,
     tls: Option<tls::Server>,
+    telemetry: ingest::Service,
 ) {
     let again = Policy::Restart(Backoff::default());
     if let Some(tls) = tls.clone() {
@@ -188,10 +225,13 @@ fn supervise_agents(
     }
     supervisor.task("agents", again, move |cancel| {
         let (listener, agents, tls) = (listener.try_clone(), agents.clone(), tls.clone());
+        let telemetry = telemetry.clone();
         async move {
             let listener = listener.and_then(TcpListener::from_std);
             let listener = listener.map_err(|error| error.to_string())?;
-            listen(agents, listener, tls, cancel).await.map_err(|error| error.to_string())
+            listen(agents, listener, tls, telemetry, cancel)
+                .await
+                .map_err(|error| error.to_string())
         }
     });
 }
@@ -200,6 +240,7 @@ fn supervise_http(
     supervisor: &mut Supervisor,
     listener: Option<std::net::TcpListener>,
     sources: Arc<Sources>,
+    closed: bool,
 ) {
     let again = Policy::Restart(Backoff::default());
     let measured = sources.clone();
@@ -211,7 +252,7 @@ fn supervise_http(
         }
     });
     let Some(listener) = listener else { return };
-    let routes = router(sources);
+    let routes = router(sources, closed);
     supervisor.task("http", again, move |cancel| {
         let (listener, routes) = (listener.try_clone(), routes.clone());
         async move {

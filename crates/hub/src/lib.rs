@@ -3,13 +3,20 @@
 //! Data flows one way: the API server → [`kube`] (one watch per resource) → [`Inventory`] (one writer) → [`stream`] (one
 //! session per agent). [`App`] wires it. Nothing is stored: another replica, or the next life, knows the same from the
 //! API server.
+//!
+//! What agents tell goes the other way: [`ingest`] (each batch once) → [`store`] (levels of time, in memory or in a
+//! database).
 
 mod api;
 mod app;
 pub mod config;
 mod error;
+pub mod ingest;
 pub mod inventory;
 mod kube;
+pub mod observe;
+pub mod query;
+pub mod store;
 pub mod stream;
 
 pub use api::metrics_reference;

@@ -6,9 +6,11 @@ pub mod errno;
 pub mod filter;
 pub mod identity;
 pub mod line;
+pub mod measure;
 pub mod metadata;
 pub mod observation;
 pub mod record;
+pub mod row;
 pub mod status;
 pub mod text;
 pub mod time;
@@ -16,6 +18,7 @@ pub mod time;
 pub use dns::Lookup;
 pub use filter::Filter;
 pub use identity::{Identity, Workload};
+pub use measure::Measure;
 pub use metadata::{Address, Change, Container, Holder, Node, Pod, Service};
 pub use observation::{
     Connection, ConnectionEvent, Counters, Direction, Drop, Flow, Observation, Process, Protocol,

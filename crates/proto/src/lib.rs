@@ -1,7 +1,10 @@
 //! The messages between agents and hub, and their translation from and to the model.
 
+pub mod columns;
+mod dictionary;
 mod inventory;
 
+pub use dictionary::{Defined, Dictionary, Unsound};
 pub use inventory::{Malformed, change, ip, ip_bytes, item};
 
 /// As they travel.
@@ -10,5 +13,13 @@ pub mod wire {
     tonic::include_proto!("amphipod.inventory.v1");
 }
 
+/// Likewise, of what agents tell.
+#[allow(missing_docs, clippy::all)]
+pub mod telemetry {
+    tonic::include_proto!("amphipod.telemetry.v1");
+}
+
+pub use telemetry::telemetry_client::TelemetryClient;
+pub use telemetry::telemetry_server::{Telemetry, TelemetryServer};
 pub use wire::inventory_client::InventoryClient;
 pub use wire::inventory_server::{Inventory, InventoryServer};

@@ -9,6 +9,7 @@ mod disturbance;
 mod exposition;
 mod fetch;
 mod fleet;
+mod history;
 mod host;
 mod http;
 mod hub;
@@ -56,13 +57,14 @@ const WEB: &[Tool] = &[IP, ("wrk", "wrk"), ("nginx", "nginx")];
 const SIDECAR: &[Tool] = &[IP, ("wrk", "wrk"), ("nginx", "nginx"), ("haproxy", "haproxy")];
 
 /// In the order in which they run.
-const BENCHES: [Bench; 6] = [
+const BENCHES: [Bench; 7] = [
     Bench { name: "programs", tools: &[IP], run: programs::run },
     Bench { name: "http", tools: WEB, run: http::run },
     Bench { name: "agent", tools: WEB, run: agent::run },
     Bench { name: "sidecar", tools: SIDECAR, run: sidecar::run },
     Bench { name: "scale", tools: &[IP], run: scale::run },
     Bench { name: "inventory", tools: &[IP], run: inventory::run },
+    Bench { name: "history", tools: &[], run: history::run },
 ];
 
 /// The processes of a load, and of simulated agents, which a bench starts itself.

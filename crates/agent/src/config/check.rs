@@ -7,7 +7,7 @@ use daemon::config::value::{show_size, size};
 use daemon::config::{Error, count, listen, quoted, span, wrong};
 
 use super::raw::Raw;
-use super::{Config, Metrics, Mode, Pipeline, Records, metadata};
+use super::{Config, Metrics, Mode, Pipeline, Records, Report, metadata};
 
 const MS: Duration = Duration::from_millis(1);
 const SECOND: Duration = Duration::from_secs(1);
@@ -16,8 +16,19 @@ const HOUR: Duration = Duration::from_secs(3600);
 impl Raw {
     pub(super) fn check(self, node: Option<&str>) -> Result<Config, Error> {
         let interval = 100 * MS..=HOUR;
-        let Raw { agent, tcp, flow, dns, drop, cgroup, metadata, metrics, records, pipeline } =
-            self;
+        let Raw {
+            agent,
+            tcp,
+            flow,
+            dns,
+            drop,
+            cgroup,
+            metadata,
+            metrics,
+            records,
+            pipeline,
+            report,
+        } = self;
         let mut probes =
             probes::Settings { run_time: agent.run_time, ..probes::Settings::default() };
         probes.tcp.enabled = tcp.enabled;
@@ -63,8 +74,25 @@ impl Raw {
                     1..=1 << 24,
                 )? as usize,
             },
+            report: self::report(report)?,
         })
     }
+}
+
+fn report(raw: super::raw::Report) -> Result<Report, Error> {
+    let interval = span("report.interval", &raw.interval, SECOND..=60 * SECOND)?;
+    if interval.subsec_nanos() > 0 {
+        return Err(wrong("report.interval", quoted(&raw.interval), "whole seconds"));
+    }
+    let spool = size(&raw.spool).filter(|it| (64 << 10..=4 << 30).contains(it));
+    let expected = "a size from 64KiB to 4GiB, such as \"16MiB\"";
+    Ok(Report {
+        enabled: raw.enabled,
+        interval,
+        max_keys: count("report.max_keys", raw.max_keys, 16..=1 << 20)? as usize,
+        spool_bytes: spool.ok_or_else(|| wrong("report.spool", quoted(&raw.spool), expected))?
+            as usize,
+    })
 }
 
 /// A Kubernetes node's name is a DNS subdomain; a host's name is taken as it is.

@@ -32,6 +32,7 @@ pub struct Config {
     pub metrics: Metrics,
     pub records: Records,
     pub pipeline: Pipeline,
+    pub report: Report,
 }
 
 #[derive(Clone, Debug)]
@@ -52,6 +53,18 @@ pub struct Records {
     pub backlog: usize,
     /// Readers served at once.
     pub max_readers: usize,
+}
+
+#[derive(Clone, Debug)]
+pub struct Report {
+    /// Where names come from a hub, it is told what goes on here.
+    pub enabled: bool,
+    /// Records are added up for so long.
+    pub interval: Duration,
+    /// What is told apart; the rest is added up as one.
+    pub max_keys: usize,
+    /// For what no hub has stored yet.
+    pub spool_bytes: usize,
 }
 
 #[derive(Clone, Debug)]

@@ -23,6 +23,8 @@ sections! {
     records: Records,
     /// Between the probes and everything else.
     pipeline: Pipeline,
+    /// What the hub is told, where names come from one.
+    report: Report,
 }
 
 section!(Agent {
@@ -130,11 +132,21 @@ section!(Records {
     /// Records kept at most for a reader that falls behind; beyond it loses the oldest and is told how many.
     backlog: u64 = 65_536_u32,
     /// Readers at once.
-    max_readers: u64 = 16_u32,
+    max_readers: u64 = 64_u32,
 });
 section!(Pipeline {
     /// Batches of at most about a thousand observations that can wait; what has no room is shed and counted.
     queue: u64 = 16_u32,
     /// Live connections that amphipod_active_connections can count.
     max_connections: u64 = 262_144_u32,
+});
+section!(Report {
+    /// Whether the hub is told; it must be metadata.source.
+    enabled: bool = true,
+    /// How often: records are added up for so long. Whole seconds.
+    interval: String = "10s",
+    /// Different pairs of workloads, ports and protocols that are told apart; what is beyond is added up as one.
+    max_keys: u64 = 16_384_u32,
+    /// Memory for what no hub has stored yet: 16MiB are an hour of a busy node. The oldest makes room, and is counted.
+    spool: String = "16MiB",
 });

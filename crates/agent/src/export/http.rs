@@ -1,7 +1,7 @@
 //! The agent's HTTP interface.
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use axum::extract::rejection::QueryRejection;
@@ -12,11 +12,13 @@ use axum::routing::get;
 use axum::{Json, Router};
 use daemon::Meter;
 use daemon::http::{Problem, Scrapes};
+use model::status::ProgramStatus;
 
 use super::{metrics, status, stream};
 use crate::Config;
 use crate::kube::Link;
-use crate::pipeline::Shared;
+use crate::pipeline::{IntervalCounters, Shared};
+use crate::report::{Health, Spool};
 
 /// Everything that can be shown.
 pub struct Sources {
@@ -28,6 +30,13 @@ pub struct Sources {
     pub report: Box<dyn Fn() -> probes::Report + Send + Sync>,
     pub meter: Meter,
     scrapes: Scrapes,
+    reports: OnceLock<Reports>,
+}
+
+/// What the hub is told, where it is.
+pub(super) struct Reports {
+    pub spool: Arc<Spool>,
+    pub interval: Arc<IntervalCounters>,
 }
 
 impl Sources {
@@ -37,7 +46,31 @@ impl Sources {
         link: Arc<Link>,
         report: Box<dyn Fn() -> probes::Report + Send + Sync>,
     ) -> Self {
-        Self { config, shared, link, report, meter: Meter::new(), scrapes: Scrapes::default() }
+        let (meter, scrapes, reports) = (Meter::new(), Scrapes::default(), OnceLock::new());
+        Self { config, shared, link, report, meter, scrapes, reports }
+    }
+
+    /// The hub is told from `spool` what `interval` counts. To be called once.
+    pub fn reports(&self, spool: Arc<Spool>, interval: Arc<IntervalCounters>) {
+        let _ = self.reports.set(Reports { spool, interval });
+    }
+
+    pub(super) fn told(&self) -> Option<&Reports> {
+        self.reports.get()
+    }
+
+    /// How the probes fare, for the hub.
+    pub fn health(&self) -> Health {
+        let programs = (self.report)().programs;
+        let programs = programs.into_iter().map(|program| ProgramStatus {
+            // They change all the time, and the node's own metrics have them.
+            runs: 0,
+            run_time_ns: 0,
+            recursion_misses: 0,
+            ..program
+        });
+        let lost = status::losses(self).iter().map(|loss| loss.count).sum();
+        Health { programs: programs.collect(), lost }
     }
 
     /// What is still missing; `None` when ready.

@@ -1,6 +1,7 @@
 //! What `/metrics` shows, and what each metric means.
 
 use std::fmt;
+use std::sync::atomic::Ordering;
 
 use daemon::metrics::{Distribution, Families, Labels, labels, with};
 use daemon::tls;
@@ -11,6 +12,7 @@ use prometheus_client::encoding::DescriptorEncoder;
 use super::http::Sources;
 use super::status;
 use crate::pipeline::{Metric, Series, Snapshot, Traffic};
+use crate::report::Facts;
 use crate::{identity, kube};
 
 /// Name, type and meaning of every metric, as `# HELP` and `# TYPE` lines: the reference.
@@ -25,6 +27,15 @@ pub(super) struct View {
     identity: identity::Counters,
     snapshot: Snapshot,
     certificates: Option<tls::Facts>,
+    told: Option<Told>,
+}
+
+/// What the hub is told.
+#[derive(Debug)]
+struct Told {
+    keys: u64,
+    overflow: u64,
+    spool: Facts,
 }
 
 impl View {
@@ -34,6 +45,11 @@ impl View {
             identity: sources.shared.identity().clone(),
             snapshot: sources.shared.aggregate().snapshot(),
             certificates: sources.link.facts().certificates,
+            told: sources.told().map(|it| Told {
+                keys: it.interval.keys.load(Ordering::Relaxed),
+                overflow: it.interval.overflow.load(Ordering::Relaxed),
+                spool: it.spool.facts(),
+            }),
         }
     }
 }
@@ -48,6 +64,7 @@ impl Collector for View {
         self.metadata(&mut out)?;
         tls::Facts::write(self.certificates.as_ref(), &mut out)?;
         self.pipeline(&mut out)?;
+        self.report(&mut out)?;
         self.process(&mut out)
     }
 }
@@ -310,7 +327,7 @@ impl View {
         out.gauge(
             "amphipod_queue_depth",
             "What waits in a queue: batches (pipeline), records that wait for a name (identity), records that the \
-             slowest reader has not read (records).",
+             slowest reader has not read (records), bytes that no hub has stored yet (report).",
             queues.iter().map(|it| (labels([("queue", &it.queue)]), it.depth)),
         )?;
         out.gauge(
@@ -333,6 +350,30 @@ impl View {
             "amphipod_record_readers",
             "Readers of live records.",
             [(vec![], records.readers)],
+        )
+    }
+
+    fn report(&self, out: &mut Families<'_>) -> fmt::Result {
+        let value = |value: fn(&Told) -> u64| self.told.iter().map(move |it| (vec![], value(it)));
+        out.gauge(
+            "amphipod_report_keys",
+            "Pairs of workloads, ports and protocols that the hub is told apart.",
+            value(|it| it.keys),
+        )?;
+        out.counter(
+            "amphipod_report_overflow_total",
+            "Records that found no room for a row of their own (report.max_keys) and were told in the overflow's.",
+            value(|it| it.overflow),
+        )?;
+        out.counter(
+            "amphipod_report_rows_total",
+            "Rows of intervals made for the hub; those that had to make room are in amphipod_lost_total.",
+            value(|it| it.spool.rows),
+        )?;
+        out.gauge(
+            "amphipod_report_waiting_batches",
+            "Batches of rows that no hub has stored yet.",
+            value(|it| it.spool.batches),
         )
     }
 

@@ -12,4 +12,5 @@ pub use http::{Sources, local_router, router};
 pub use metrics::metrics_reference;
 pub use records::{Look, Reader, Records, Start, State, TooManyReaders};
 pub use socket::LocalSocket;
+pub(crate) use stream::Request;
 pub use watch::watch_losses;

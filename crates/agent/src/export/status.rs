@@ -75,6 +75,11 @@ fn add_losses(sources: &Sources, mut losses: Vec<Loss>) -> Vec<Loss> {
         sources.shared.aggregate().uncounted(),
     ));
     losses.push(loss("records", "stream", "slow_reader", sources.shared.records.lost()));
+    if let Some(reports) = sources.told() {
+        let uncounted = reports.interval.uncounted.load(Ordering::Relaxed);
+        losses.push(loss("report", "report", "spool_full", reports.spool.facts().lost_rows));
+        losses.push(loss("report", "active_connections", "table_full", uncounted));
+    }
     losses
 }
 
@@ -125,9 +130,14 @@ fn queues(sources: &Sources, identity: &identity::Counters) -> Vec<QueueStatus> 
     let shared = &sources.shared;
     let (backlog, max_backlog) = shared.records.backlog();
     let queue = |queue: &str, depth, capacity| QueueStatus { queue: queue.into(), depth, capacity };
-    vec![
+    let mut queues = vec![
         queue("pipeline", shared.waiting.load(Ordering::Relaxed) as u64, shared.max_waiting as u64),
         queue("identity", identity.parked, identity::Limits::default().parked as u64),
         queue("records", backlog, max_backlog),
-    ]
+    ];
+    if let Some(reports) = sources.told() {
+        let facts = reports.spool.facts();
+        queues.push(queue("report", facts.bytes, facts.most_bytes));
+    }
+    queues
 }

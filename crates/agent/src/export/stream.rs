@@ -19,13 +19,13 @@ use model::{Record, Timestamp};
 use tokio::time::Instant;
 
 use super::http::Sources;
-use super::records::{Reader, Start, State};
+use super::records::{Reader, Records, Start, State};
 
 /// A record may wait so long for a name: `until` has not passed for it before.
 const LATE: Duration = Duration::from_secs(3);
 
 /// `follow=1`, `last=N`, and the keys of [`model::filter::KEYS`].
-struct Request {
+pub(crate) struct Request {
     follow: bool,
     start: Start,
     filter: Filter,
@@ -38,20 +38,11 @@ pub(super) async fn records(
     let Query(pairs) = query.map_err(|error| Problem::new(StatusCode::BAD_REQUEST, error))?;
     let request =
         Request::parse(&pairs).map_err(|detail| Problem::new(StatusCode::BAD_REQUEST, detail))?;
-    let reader = sources
-        .shared
-        .records
-        .subscribe(request.start, request.filter)
+    let lines = request
+        .lines(&sources.shared.records)
         .map_err(|error| Problem::new(StatusCode::SERVICE_UNAVAILABLE, error))?;
-    let until = reader.filter().until().filter(|_| request.follow);
-    let lines = Lines {
-        reader,
-        follow: request.follow,
-        until: until.map(|until| Instant::now() + until.since(Timestamp::now()) + LATE),
-        records: Vec::new(),
-    };
     let body = futures_util::stream::unfold(lines, |mut lines| async {
-        lines.next().await.map(|chunk| (Ok::<_, Infallible>(chunk), lines))
+        lines.next().await.map(|chunk| (Ok::<_, Infallible>(chunk.with_lost()), lines))
     });
     let kind = HeaderValue::from_static("application/x-ndjson");
     Ok(([(header::CONTENT_TYPE, kind)], Body::from_stream(body)).into_response())
@@ -74,6 +65,14 @@ impl Request {
                 pair => filters.push(pair),
             }
         }
+        Self::new(filters.into_iter(), follow, last)
+    }
+
+    pub(crate) fn new<'a>(
+        filters: impl Iterator<Item = (&'a str, &'a str)>,
+        follow: bool,
+        last: Option<usize>,
+    ) -> Result<Self, String> {
         let filter = Filter::parse(filters).map_err(|error| error.to_string())?;
         let start = match last {
             Some(last) => Start::Last(last),
@@ -82,9 +81,17 @@ impl Request {
         };
         Ok(Self { follow, start, filter })
     }
+
+    pub(crate) fn lines(self, records: &Arc<Records>) -> Result<Lines, String> {
+        let reader = records.subscribe(self.start, self.filter);
+        let reader = reader.map_err(|error| error.to_string())?;
+        let until = reader.filter().until().filter(|_| self.follow);
+        let until = until.map(|until| Instant::now() + until.since(Timestamp::now()) + LATE);
+        Ok(Lines { reader, follow: self.follow, until, records: Vec::new() })
+    }
 }
 
-struct Lines {
+pub(crate) struct Lines {
     reader: Reader,
     follow: bool,
     /// When a stream that follows ends.
@@ -93,14 +100,34 @@ struct Lines {
     records: Vec<Record>,
 }
 
+/// Lines of JSON, and how many records the reader lost just before them.
+#[derive(Default)]
+pub(crate) struct Chunk {
+    pub lost: u64,
+    pub lines: Vec<u8>,
+}
+
+impl Chunk {
+    /// The loss as a line of its own.
+    fn with_lost(self) -> Bytes {
+        if self.lost == 0 {
+            return self.lines.into();
+        }
+        let mut lines = Vec::with_capacity(self.lines.len() + 32);
+        push(&mut lines, &Lost { lost: self.lost });
+        lines.extend(self.lines);
+        lines.into()
+    }
+}
+
 impl Lines {
-    /// The next lines; `None` at the end.
-    async fn next(&mut self) -> Option<Bytes> {
+    /// What comes next; `None` at the end.
+    pub(crate) async fn next(&mut self) -> Option<Chunk> {
         loop {
             let look = self.reader.look(&mut self.records);
             let chunk = self.format(look.lost);
             match look.state {
-                _ if !chunk.is_empty() => return Some(chunk.into()),
+                _ if chunk.lost > 0 || !chunk.lines.is_empty() => return Some(chunk),
                 State::More => tokio::task::yield_now().await,
                 State::Idle if self.follow => match self.until {
                     None => self.reader.changed().await,
@@ -113,15 +140,12 @@ impl Lines {
         }
     }
 
-    fn format(&mut self, lost: u64) -> Vec<u8> {
-        let mut chunk = Vec::new();
-        if lost > 0 {
-            push(&mut chunk, &Lost { lost });
-        }
+    fn format(&mut self, lost: u64) -> Chunk {
+        let mut lines = Vec::new();
         for record in self.records.drain(..) {
-            push(&mut chunk, &Line::from(&record));
+            push(&mut lines, &Line::from(&record));
         }
-        chunk
+        Chunk { lost, lines }
     }
 }
 

@@ -1,5 +1,6 @@
 //! Where names come from: a hub's stream, the API server, or the kubelet. Each source is a task that sends
-//! [`model::Change`]s to the pipeline; with a hub, the addresses that records meet go the other way through [`Wanted`].
+//! [`model::Change`]s to the pipeline; with a hub, the addresses that records meet go the other way through [`Wanted`], and
+//! on the same connection what [`crate::report`] tells.
 //!
 //! A source that is out of reach is told as [`Change::Stale`]: names are kept, records go on without waiting, and
 //! [`Change::Fresh`] follows once everything that was missed has been sent.
@@ -23,6 +24,7 @@ use daemon::{Backoff, Policy, Supervisor};
 use model::Change;
 
 use crate::config::{Metadata, Source};
+use crate::report::Reporter;
 
 pub use link::{Facts, Link, State};
 pub use wanted::Wanted;
@@ -39,6 +41,7 @@ pub fn start(
     config: &Metadata,
     link: &Arc<Link>,
     wanted: &Arc<Wanted>,
+    reporter: Option<Arc<Reporter>>,
 ) -> Receiver<Change> {
     let (out, changes) = sync_channel(CHANGES);
     let again = Policy::Restart(Backoff::default());
@@ -52,9 +55,10 @@ pub fn start(
     supervisor.task("metadata", again, move |cancel| {
         let feed = Feed::new(out.clone(), link.clone());
         let (node, config, wanted) = (node.clone(), config.clone(), wanted.clone());
+        let reporter = reporter.clone();
         async move {
             match source {
-                Source::Hub => hub::follow(node, config, feed, wanted, cancel).await,
+                Source::Hub => hub::follow(node, config, feed, wanted, reporter, cancel).await,
                 Source::Kube => cluster::follow(node, config, feed, cancel).await,
                 Source::Kubelet => kubelet::follow(node, config, feed, cancel).await,
                 Source::None => {}

@@ -11,7 +11,7 @@ use model::{
 
 use super::histogram::Histogram;
 use super::labels::{End, Ends};
-use super::memo::Memo;
+use super::memo::{Memo, Pair};
 use super::table::{Series, Slot, Table, Values};
 use crate::config;
 
@@ -101,7 +101,7 @@ pub struct Aggregate {
     expiry: Duration,
     pods: bool,
     traffic: Table<Traffic>,
-    memo: Memo,
+    memo: Memo<(Slot, bool)>,
     drops: Table<Dropped>,
     lookups: Table<Answered>,
     /// Series of each live connection, by its key.
@@ -178,20 +178,21 @@ impl Aggregate {
         direction: Direction,
         now: Instant,
     ) -> (Slot, bool) {
-        if let Some(known) = self.memo.find(ends, protocol, direction) {
+        let pair = Pair::new(ends, protocol, direction, 0);
+        if let Some(known) = self.memo.find(&pair) {
             return known;
         }
         let [source, destination] = ends.map(|end| End::new(end, self.pods));
         let labels = Ends { source, destination, protocol, direction, reason: "", rcode: "" };
         let (slot, _, full) = self.traffic.entry(&labels, now);
-        self.memo.keep(ends, protocol, direction, (slot, full));
+        self.memo.keep(pair, ends, (slot, full));
         (slot, full)
     }
 
     fn connection(&mut self, record: &Record, connection: &Connection, now: Instant) {
         // In the series where it was counted when it opened, whatever its ends are called by now.
         if connection.event == ConnectionEvent::Closed {
-            if let Some(slot) = self.live.remove(&key(&self.keys, record)) {
+            if let Some(slot) = self.live.remove(&connection_key(&self.keys, record)) {
                 leave(&mut self.traffic, slot, now);
             }
             return;
@@ -212,7 +213,7 @@ impl Aggregate {
             count(overflow, full, &[Metric::ConnectSeconds]);
         }
         let active = series.active.get_or_insert_default();
-        let key = key(&self.keys, record);
+        let key = connection_key(&self.keys, record);
         if live.len() >= self.max_live && !live.contains_key(&key) {
             self.uncounted += 1;
             return;
@@ -363,7 +364,7 @@ fn leave(traffic: &mut Table<Traffic>, slot: Slot, now: Instant) {
 }
 
 /// What tells a connection from all others that live: its cookie and end; its addresses where the kernel gives none.
-fn key(keys: &DefaultHashBuilder, record: &Record) -> u64 {
+pub fn connection_key(keys: &DefaultHashBuilder, record: &Record) -> u64 {
     let local = record.local();
     match record.cookie {
         0 => keys.hash_one((

@@ -1,59 +1,50 @@
-//! Which series a pair of ends has, found by identity instead of by comparing all names again.
+//! Which series or row a pair of ends has, found by identity instead of by comparing all names again.
 
 use std::sync::Arc;
 
 use hashbrown::HashMap;
 use model::{Direction, Endpoint, Identity, Protocol};
 
-use super::table::Slot;
-
 /// Pairs at most; workloads talk with few others, and what is forgotten is only found more slowly.
 const MAX: usize = 4096;
 
-#[derive(Default)]
-pub struct Memo {
-    known: HashMap<Pair, Known>,
+pub struct Memo<T> {
+    known: HashMap<Pair, Known<T>>,
+}
+
+impl<T> Default for Memo<T> {
+    fn default() -> Self {
+        Self { known: HashMap::new() }
+    }
 }
 
 /// The addresses of two identities, which [`Known`] keeps alive.
 #[derive(PartialEq, Eq, Hash)]
-struct Pair {
+pub struct Pair {
     source: usize,
     destination: usize,
     protocol: Protocol,
     direction: Direction,
+    port: u16,
 }
 
-struct Known {
-    slot: Slot,
-    overflow: bool,
+struct Known<T> {
+    value: T,
     _ends: [Option<Arc<Identity>>; 2],
 }
 
-impl Memo {
-    /// The slot, and whether it is the overflow's.
-    pub fn find(
-        &self,
-        ends: [&Endpoint; 2],
-        protocol: Protocol,
-        direction: Direction,
-    ) -> Option<(Slot, bool)> {
-        let known = self.known.get(&Pair::new(ends, protocol, direction))?;
-        Some((known.slot, known.overflow))
+impl<T: Copy> Memo<T> {
+    pub fn find(&self, pair: &Pair) -> Option<T> {
+        Some(self.known.get(pair)?.value)
     }
 
-    pub fn keep(
-        &mut self,
-        ends: [&Endpoint; 2],
-        protocol: Protocol,
-        direction: Direction,
-        (slot, overflow): (Slot, bool),
-    ) {
+    /// `ends` are those of which `pair` was made.
+    pub fn keep(&mut self, pair: Pair, ends: [&Endpoint; 2], value: T) {
         if self.known.len() >= MAX {
             self.known.clear();
         }
-        let known = Known { slot, overflow, _ends: ends.map(|end| end.identity.clone()) };
-        self.known.insert(Pair::new(ends, protocol, direction), known);
+        let ends = ends.map(|end| end.identity.clone());
+        self.known.insert(pair, Known { value, _ends: ends });
     }
 
     /// To be called whenever a slot may change its series, or a full table may have room again.
@@ -63,12 +54,15 @@ impl Memo {
 }
 
 impl Pair {
-    fn new(
+    /// `port`: 0 where it does not matter.
+    pub fn new(
         [source, destination]: [&Endpoint; 2],
         protocol: Protocol,
         direction: Direction,
+        port: u16,
     ) -> Self {
-        Self { source: address(source), destination: address(destination), protocol, direction }
+        let (source, destination) = (address(source), address(destination));
+        Self { source, destination, protocol, direction, port }
     }
 }
 

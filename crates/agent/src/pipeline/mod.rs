@@ -2,6 +2,7 @@
 
 mod aggregate;
 mod histogram;
+mod interval;
 mod labels;
 mod memo;
 mod table;
@@ -9,6 +10,7 @@ mod worker;
 
 pub use aggregate::{Aggregate, Answered, Dropped, Metric, Snapshot, Traffic};
 pub use histogram::Histogram;
+pub use interval::{Batch, Counters as IntervalCounters, Interval, Numbered};
 pub use labels::{Labels, OVERFLOW};
 pub use table::Series;
 pub use worker::{Shared, Worker};

@@ -9,12 +9,13 @@ use std::time::{Duration, Instant};
 use model::{Change, Record, Timestamp};
 use probes::Batch;
 
-use super::Aggregate;
+use super::{Aggregate, Interval};
 use crate::Config;
 use crate::backend::{Desk, Obstacle};
 use crate::export::Records;
 use crate::identity::{self, Directory, Mode};
 use crate::kube::Wanted;
+use crate::report::Spool;
 
 /// How often records that wait for a name are looked at, at least.
 const TICK: Duration = Duration::from_millis(100);
@@ -73,6 +74,8 @@ pub struct Worker {
     wanted: Arc<Wanted>,
     /// Where backends are asked for, if they are.
     desk: Option<Desk>,
+    /// What the hub is told, if it is.
+    report: Option<(Interval, Arc<Spool>)>,
     /// Records on their way to [`Records`].
     chunk: Vec<Record>,
 }
@@ -80,12 +83,24 @@ pub struct Worker {
 impl Worker {
     /// `wanted` is told which addresses to ask for.
     pub fn new(directory: Directory, shared: Arc<Shared>, wanted: Arc<Wanted>) -> Self {
-        Self { directory, shared, wanted, desk: None, chunk: Vec::with_capacity(CHUNK) }
+        Self {
+            directory,
+            shared,
+            wanted,
+            desk: None,
+            report: None,
+            chunk: Vec::with_capacity(CHUNK),
+        }
     }
 
     /// Asks at `desk` for the backends behind services. The directory must be configured to ask.
     pub fn with_desk(self, desk: Desk) -> Self {
         Self { desk: Some(desk), ..self }
+    }
+
+    /// Adds records up by `interval`, too, and puts what is over into `spool`.
+    pub fn report(&mut self, interval: Interval, spool: Arc<Spool>) {
+        self.report = Some((interval, spool));
     }
 
     /// Works until every sender of `batches` is gone, then delivers what is left and ends all readers.
@@ -120,6 +135,7 @@ impl Worker {
         let Self { directory, chunk, .. } = &mut self;
         directory.flush(Timestamp::now(), &mut |record| chunk.push(record));
         self.publish();
+        self.close_interval();
         *self.shared.identity() = self.directory.counters();
         self.shared.records.close();
     }
@@ -176,6 +192,15 @@ impl Worker {
         self.wanted.apply(self.directory.take_wishes());
         self.ask();
         *self.shared.identity() = self.directory.counters();
+        if self.report.as_ref().is_some_and(|(interval, _)| interval.is_over(Timestamp::now())) {
+            self.close_interval();
+        }
+    }
+
+    fn close_interval(&mut self) {
+        if let Some((interval, spool)) = &mut self.report {
+            interval.close(Timestamp::now()).into_iter().for_each(|batch| spool.push(batch));
+        }
     }
 
     /// Passes on the directory's questions for backends.
@@ -215,6 +240,9 @@ impl Worker {
         let mut aggregate = self.shared.aggregate();
         self.chunk.iter().for_each(|record| aggregate.add(record, now));
         drop(aggregate);
+        if let Some((interval, _)) = &mut self.report {
+            self.chunk.iter().for_each(|record| interval.add(record));
+        }
         self.shared.total.fetch_add(self.chunk.len() as u64, Ordering::Relaxed);
         self.shared.records.publish(&mut self.chunk);
         // A flush of everything that waited must not leave its size behind.

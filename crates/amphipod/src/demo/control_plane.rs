@@ -13,7 +13,8 @@ use anyhow::Context;
 use model::Change;
 use sim::apiserver::{ApiServer, Mirror, Options};
 
-const LOOPBACK: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
+/// A port that is free.
+pub const LOOPBACK: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
 pub struct ControlPlane {
     hub: hub::App,
@@ -22,15 +23,20 @@ pub struct ControlPlane {
 }
 
 impl ControlPlane {
-    /// Told of pods and services by `changes`, until its end. Leaves its kubeconfig in `directory`.
-    pub fn start(changes: Receiver<Change>, directory: &Path) -> anyhow::Result<Self> {
+    /// Told of pods and services by `changes`, until its end. Leaves its kubeconfig in `directory`. The hub serves people
+    /// at `listen`.
+    pub fn start(
+        changes: Receiver<Change>,
+        directory: &Path,
+        listen: SocketAddr,
+    ) -> anyhow::Result<Self> {
         let server = ApiServer::start(Options::default())?;
         let kubeconfig = directory.join("kubeconfig");
         write_secret(&kubeconfig, &server.kubeconfig())
             .with_context(|| format!("write {}", kubeconfig.display()))?;
         let mut config = hub::Config::parse("")?;
         config.kube.kubeconfig = Some(kubeconfig.clone());
-        config.listen = Some(LOOPBACK);
+        config.listen = Some(listen);
         config.inventory.listen = LOOPBACK;
         let hub = hub::App::start(config)?;
         let mut mirror = Mirror::new(server);
@@ -60,7 +66,7 @@ impl ControlPlane {
         &self.kubeconfig
     }
 
-    /// Where the hub serves /metrics and /api/v1/status.
+    /// Where the hub serves its API.
     pub fn hub(&self) -> Option<SocketAddr> {
         self.hub.address()
     }

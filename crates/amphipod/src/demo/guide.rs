@@ -11,7 +11,7 @@ use super::control_plane::ControlPlane;
 pub fn text(
     cluster: &Cluster,
     control_plane: &ControlPlane,
-    address: SocketAddr,
+    agent: SocketAddr,
     socket: &Path,
 ) -> String {
     let pods = cluster.pods();
@@ -32,10 +32,12 @@ pub fn text(
         sim::OUTSIDE_V4,
     );
     let frontend = cluster.frontend();
-    let mut commands = commands(&program(), socket, address, frontend, place);
+    let mut commands = commands(&program(), socket, agent, frontend, place);
     if let Some(hub) = control_plane.hub() {
-        let command = format!("curl -s http://{hub}/api/v1/status");
-        commands.push((command, "the hub: what it watches, and whom it tells"));
+        let command = format!("curl -s 'http://{hub}/api/v1/graph?since=-5m'");
+        commands.push((command, "the hub: who talks to whom, of all nodes and from a while ago"));
+        let command = format!("curl -s http://{hub}/api/v1/openapi.json");
+        commands.push((command, "what else it can be asked"));
     }
     let kubeconfig = control_plane.kubeconfig().display();
     let command = format!("kubectl --kubeconfig {kubeconfig} get pods -A -w");
@@ -51,7 +53,7 @@ pub fn text(
 fn commands(
     program: &str,
     socket: &Path,
-    address: SocketAddr,
+    agent: SocketAddr,
     frontend: SocketAddr,
     place: u16,
 ) -> Vec<(String, &'static str)> {
@@ -69,7 +71,7 @@ fn commands(
         ),
         (format!("{program} top{socket}"), "the busiest pairs"),
         (format!("{program} status{socket}"), "the probes, and what they cost"),
-        (format!("curl -s http://{address}/metrics | grep amphipod_"), "the same for Prometheus"),
+        (format!("curl -s http://{agent}/metrics | grep amphipod_"), "the same for Prometheus"),
         (format!("curl http://{frontend}/"), "a visit to the shop, to see yourself as a client"),
         (format!("ls /run/netns | grep amph-{place}-"), "the pods, for ip netns exec"),
     ]

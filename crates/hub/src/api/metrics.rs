@@ -12,7 +12,9 @@ use prometheus_client::encoding::DescriptorEncoder;
 use reflector::{Cause, Counters, Resource};
 
 use super::Sources;
+use crate::ingest;
 use crate::inventory::Totals;
+use crate::store::{Facts, Level};
 use crate::stream::Refusal;
 
 /// Name, type and meaning of every metric, as `# HELP` and `# TYPE` lines: the reference.
@@ -27,6 +29,7 @@ pub struct View(Option<Values>);
 struct Values {
     sources: Arc<Sources>,
     totals: Totals,
+    history: Facts,
     cost: Cost,
     certificate: Option<tls::Facts>,
 }
@@ -42,6 +45,7 @@ impl View {
         Self(Some(Values {
             sources: sources.clone(),
             totals: sources.inventory.totals(),
+            history: sources.ingest.store().facts(),
             cost: sources.meter.cost(),
             certificate: sources.tls.as_ref().map(|tls| tls.facts()),
         }))
@@ -259,6 +263,120 @@ impl View {
         )
     }
 
+    fn ingest(&self, out: &mut Families<'_>) -> fmt::Result {
+        let count = |value: fn(&ingest::Counters) -> &AtomicU64| {
+            self.0.iter().map(move |it| (vec![], get(value(&it.sources.ingest.counters))))
+        };
+        out.counter(
+            "amphipod_hub_batches_total",
+            "Batches of rows that were taken.",
+            count(|it| &it.batches),
+        )?;
+        out.counter(
+            "amphipod_hub_rows_total",
+            "Rows of intervals that were taken.",
+            count(|it| &it.rows),
+        )?;
+        out.counter(
+            "amphipod_hub_duplicate_batches_total",
+            "Batches that had been taken before, and were not counted again.",
+            count(|it| &it.duplicates),
+        )?;
+        out.counter(
+            "amphipod_hub_malformed_batches_total",
+            "Reports that could not be understood, or of which a part could not.",
+            count(|it| &it.malformed),
+        )?;
+        out.counter(
+            "amphipod_hub_untimely_rows_total",
+            "Rows that were left out because their time cannot be: a clock is wrong.",
+            count(|it| &it.untimely),
+        )?;
+        out.counter(
+            "amphipod_hub_lost_rows_total",
+            "Rows that agents told to be lost before they could be sent.",
+            count(|it| &it.lost),
+        )?;
+        out.counter(
+            "amphipod_hub_flush_failures_total",
+            "Tries to store rows that failed; they are tried again, and not acknowledged before.",
+            count(|it| &it.flush_failures),
+        )?;
+        out.counter(
+            "amphipod_hub_refused_reports_total",
+            "Streams of reports that were refused.",
+            count(|it| &it.refused),
+        )?;
+        out.counter(
+            "amphipod_hub_edge_overflow_total",
+            "Keys of rows that found no room (history.max_edges) and were counted as one.",
+            self.0.iter().map(|it| (vec![], it.sources.ingest.catalogue.overflow())),
+        )?;
+        let observers = || self.0.iter().map(|it| &it.sources.observers);
+        out.gauge(
+            "amphipod_hub_observed_agents",
+            "Agents that can be asked for records.",
+            observers().map(|it| (vec![], it.agents() as u64)),
+        )?;
+        out.gauge(
+            "amphipod_hub_listeners",
+            "Readers of live records.",
+            observers().map(|it| (vec![], it.listeners() as u64)),
+        )?;
+        out.counter(
+            "amphipod_hub_unread_records_total",
+            "Records that a reader was too slow for; it was told.",
+            observers().map(|it| (vec![], get(&it.lost))),
+        )?;
+        out.gauge(
+            "amphipod_hub_waiting_rows",
+            "Rows that wait to be stored.",
+            self.0.iter().map(|it| (vec![], it.sources.ingest.waiting() as u64)),
+        )
+    }
+
+    fn history(&self, out: &mut Families<'_>) -> fmt::Result {
+        let value =
+            |value: fn(&Facts) -> u64| self.0.iter().map(move |it| (vec![], value(&it.history)));
+        let levels = |value: fn(&Facts, Level) -> u64| {
+            self.0.iter().flat_map(move |it| {
+                Level::ALL.into_iter().map(move |level| {
+                    (labels([("level", level.name())]), value(&it.history, level))
+                })
+            })
+        };
+        out.gauge(
+            "amphipod_hub_history_rows",
+            "Rows that are kept, by the length of their interval.",
+            levels(|it, level| it.rows[level as usize]),
+        )?;
+        out.gauge(
+            "amphipod_hub_history_blocks",
+            "Blocks in which they are kept.",
+            levels(|it, level| it.blocks[level as usize]),
+        )?;
+        out.gauge(
+            "amphipod_hub_history_disk_bytes",
+            "Size of the history's files; 0: it is in memory only.",
+            value(|it| it.disk_bytes),
+        )?;
+        out.gauge(
+            "amphipod_hub_history_memory_bytes",
+            "Blocks that are held in memory.",
+            value(|it| it.window.bytes),
+        )?;
+        out.gauge(
+            "amphipod_hub_history_max_memory_bytes",
+            "The most that they may take (history.memory).",
+            value(|it| it.window.most_bytes),
+        )?;
+        out.counter(
+            "amphipod_hub_history_evictions_total",
+            "Blocks that had to leave memory for newer ones; without a file they are gone.",
+            value(|it| it.window.evicted),
+        )
+    }
+
     fn process(&self, out: &mut Families<'_>) -> fmt::Result {
         let version = labels([("version", env!("CARGO_PKG_VERSION"))]);
         out.gauge("amphipod_build_info", "1: this version runs.", [(version, 1_u64)])?;
@@ -289,6 +407,8 @@ impl Collector for View {
         self.watches(&mut out)?;
         self.inventory(&mut out)?;
         self.agents(&mut out)?;
+        self.ingest(&mut out)?;
+        self.history(&mut out)?;
         self.process(&mut out)
     }
 }

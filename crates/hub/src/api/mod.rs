@@ -1,7 +1,13 @@
 //! The hub's HTTP interface.
 
+mod history;
 mod metrics;
+mod nodes;
+mod openapi;
+mod records;
+mod request;
 mod status;
+mod values;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -15,8 +21,12 @@ use daemon::http::{Problem, Scrapes};
 use daemon::{Meter, tls};
 
 use crate::Inventory;
+use crate::ingest::Ingest;
 use crate::kube::Watches;
+use crate::observe::Observers;
+use crate::query::Query;
 use crate::stream::Agents;
+use history::Desk;
 
 pub use metrics::metrics_reference;
 
@@ -26,6 +36,9 @@ pub struct Sources {
     agents: Arc<Agents>,
     watches: Watches,
     tls: Option<tls::Server>,
+    ingest: Arc<Ingest>,
+    observers: Arc<Observers>,
+    desk: Desk,
     pub meter: Meter,
     scrapes: Scrapes,
 }
@@ -36,9 +49,13 @@ impl Sources {
         agents: Arc<Agents>,
         watches: Watches,
         tls: Option<tls::Server>,
+        ingest: Arc<Ingest>,
+        observers: Arc<Observers>,
         meter: Meter,
     ) -> Self {
-        Self { inventory, agents, watches, tls, meter, scrapes: Scrapes::default() }
+        let desk = Desk::new(Query::new(ingest.clone()));
+        let scrapes = Scrapes::default();
+        Self { inventory, agents, watches, tls, ingest, observers, desk, meter, scrapes }
     }
 
     /// Items sent so far.
@@ -47,17 +64,45 @@ impl Sources {
     }
 }
 
-pub fn router(sources: Arc<Sources>) -> Router {
+/// `closed`: history and records are not shown, because anybody could ask for them.
+pub fn router(sources: Arc<Sources>, closed: bool) -> Router {
+    let told = match closed {
+        false => told(),
+        true => Router::new().route("/api/v1/{*path}", get(async || {
+            Problem::new(
+                StatusCode::FORBIDDEN,
+                "anybody could ask here who talks to whom; listen on a loopback address (hub.listen), or allow it \
+                 (hub.open_api = true)",
+            )
+        })),
+    };
+    told.merge(itself()).with_state(sources)
+}
+
+/// What agents told.
+fn told() -> Router<Arc<Sources>> {
+    Router::new()
+        .route("/api/v1/graph", get(history::graph))
+        .route("/api/v1/series", get(history::series))
+        .route("/api/v1/workloads", get(history::workloads))
+        .route("/api/v1/workloads/{namespace}/{kind}/{name}", get(history::workload))
+        .route("/api/v1/records", get(records::records))
+        .route("/api/v1/nodes", get(nodes::show))
+}
+
+/// What is to be known of the hub.
+fn itself() -> Router<Arc<Sources>> {
     Router::new()
         .route("/healthz", get(async || "ok\n"))
         .route("/readyz", get(ready))
         .route("/metrics", get(scrape))
         .route("/api/v1/status", get(show_status))
+        .route("/api/v1/openapi.json", get(openapi::show))
+        .route("/api/v1/measures", get(history::measures))
         .fallback(async || Problem::new(StatusCode::NOT_FOUND, "no such path"))
         .method_not_allowed_fallback(async || {
             Problem::new(StatusCode::METHOD_NOT_ALLOWED, "only GET is served here")
         })
-        .with_state(sources)
 }
 
 async fn ready(State(sources): State<Arc<Sources>>) -> Result<&'static str, Problem> {

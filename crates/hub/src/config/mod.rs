@@ -7,16 +7,32 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 pub use daemon::config::Error;
+use daemon::config::value::size;
 use daemon::config::{count, file, listen, quoted, span, wrong};
+
+use crate::store::PerLevel;
 
 /// Valid values only. The command line's flags replace single fields.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// Where `/metrics`, `/healthz`, `/readyz` and `/api/v1/status` are served; `None`: nowhere.
+    /// Where `/metrics`, `/healthz`, `/readyz` and `/api/v1` are served; `None`: nowhere.
     pub listen: Option<SocketAddr>,
+    /// History and records may be asked for beyond this host, too.
+    pub open_api: bool,
     pub drain: Duration,
     pub kube: Kube,
     pub inventory: Inventory,
+    pub history: History,
+}
+
+#[derive(Clone, Debug)]
+pub struct History {
+    /// The database's file; `None`: memory only.
+    pub path: Option<PathBuf>,
+    pub memory_bytes: usize,
+    /// How long each level's intervals are kept, in seconds.
+    pub keep_s: PerLevel<u64>,
+    pub max_edges: usize,
 }
 
 #[derive(Clone, Debug)]
@@ -62,10 +78,11 @@ impl Config {
     /// # Errors
     /// As [`Self::load`].
     pub fn parse(text: &str) -> Result<Self, Error> {
-        let raw::Raw { hub, kube, inventory } = daemon::config::parse(text)?;
+        let raw::Raw { hub, kube, inventory, history } = daemon::config::parse(text)?;
         let second = Duration::from_secs(1);
         Ok(Self {
             listen: listen("hub.listen", &hub.listen)?,
+            open_api: hub.open_api,
             drain: span("hub.drain", &hub.drain, second / 10..=60 * second)?,
             kube: Kube {
                 kubeconfig: file("kube.kubeconfig", &kube.kubeconfig)?,
@@ -75,6 +92,7 @@ impl Config {
                 streamed: kube.streamed,
             },
             inventory: self::inventory(inventory)?,
+            history: self::history(history)?,
         })
     }
 
@@ -125,6 +143,28 @@ fn inventory(raw: raw::Inventory) -> Result<Inventory, Error> {
         max_addresses: count("inventory.max_addresses", raw.max_addresses, 16..=1 << 18)? as usize,
         syncs: count("inventory.syncs", raw.syncs, 1..=4096)? as usize,
         broadcast: false,
+    })
+}
+
+fn history(raw: raw::History) -> Result<History, Error> {
+    let hour = Duration::from_secs(3600);
+    let keep = |key: &str, text: &str, least: Duration| {
+        span(key, text, least..=100_000 * hour).map(|it| it.as_secs())
+    };
+    let memory_bytes = size(&raw.memory).filter(|it| (1 << 20..=1 << 40).contains(it));
+    let expected = "a size from 1MiB to 1024GiB, such as \"128MiB\"";
+    Ok(History {
+        path: file("history.path", &raw.path)?,
+        memory_bytes: memory_bytes
+            .ok_or_else(|| wrong("history.memory", quoted(&raw.memory), expected))?
+            as usize,
+        keep_s: [
+            keep("history.keep_10s", &raw.keep_10s, hour / 6)?,
+            // What is coarser is made of what is finer.
+            keep("history.keep_1m", &raw.keep_1m, 2 * hour)?,
+            keep("history.keep_1h", &raw.keep_1h, 24 * hour)?,
+        ],
+        max_edges: count("history.max_edges", raw.max_edges, 16..=1 << 24)? as usize,
     })
 }
 
@@ -181,6 +221,8 @@ mod tests {
             "[inventory]\nsyncs = 0",
             "inventory.syncs = 0: expected a whole number from 1 to 4096",
         );
+        check("[history]\nmemory = \"0\"", "history.memory = \"0\": expected a size from 1MiB");
+        check("[history]\nkeep_1m = \"1h\"", "history.keep_1m = \"1h\": expected a duration");
         check("[kube]\nlabels = [\"a b\"]", "kube.labels = \"a b\": expected a label's key");
         let files = "[inventory]\nlisten = \"0.0.0.0:1\"\ncertificate = \"/c\"\nkey = \"/k\"\n";
         check(files, "inventory.listen");

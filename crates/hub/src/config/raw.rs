@@ -9,11 +9,16 @@ sections! {
     kube: Kube,
     /// What agents are told.
     inventory: Inventory,
+    /// What agents told, kept for queries.
+    history: History,
 }
 
 section!(Hub {
-    /// Address and port of /metrics, /healthz, /readyz and /api/v1/status; "off": nowhere.
+    /// Address and port of /metrics, /healthz, /readyz and /api/v1; "off": nowhere.
     listen: String = "127.0.0.1:7171",
+    /// Answer questions about history and records beyond this host, to anybody who reaches listen. Without, only a
+    /// loopback address has them.
+    open_api: bool = false,
     /// How long a stop may take.
     drain: String = "5s",
 });
@@ -55,4 +60,18 @@ section!(Inventory {
     max_addresses: u64 = 16_384_u32,
     /// Agents that are told everything at the same time; others wait for their turn.
     syncs: u64 = 32_u32,
+});
+section!(History {
+    /// The database's file; it and its folder are made if need be. Empty: history is kept in memory only.
+    path: String = "",
+    /// Memory for what is recent: without a file all there is, else what need not be read again.
+    memory: String = "128MiB",
+    /// How long intervals of ten seconds are kept.
+    keep_10s: String = "1h",
+    /// How long those of a minute are kept.
+    keep_1m: String = "24h",
+    /// How long those of an hour are kept.
+    keep_1h: String = "720h",
+    /// Different pairs of workloads, ports and protocols that are told apart; what is beyond is added up as one.
+    max_edges: u64 = 262_144_u32,
 });

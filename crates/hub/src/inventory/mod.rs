@@ -11,6 +11,7 @@ mod log;
 mod mailbox;
 mod member;
 mod object;
+mod place;
 mod store;
 mod strings;
 mod table;
@@ -28,7 +29,9 @@ use tokio::sync::watch;
 
 pub use key::{Key, Str};
 pub use member::{Hello, Member, Outgoing};
+pub use place::{Place, PodPlace};
 pub use store::State;
+pub(crate) use strings::Shared;
 
 use interests::Interests;
 use store::Store;

@@ -106,6 +106,11 @@ impl Store {
         self.pods.get(*self.uids.get(uid)?)
     }
 
+    /// Those that have not ended.
+    pub fn live_pods(&self) -> impl Iterator<Item = &Pod> {
+        self.pods.iter().map(|(_, pod)| pod).filter(|pod| !pod.over)
+    }
+
     pub fn pods_on<'a>(&'a self, node: &str) -> impl Iterator<Item = &'a Pod> {
         let ids = self.on_node.get(node).map_or(&[][..], Vec::as_slice);
         ids.iter().filter_map(|id| self.pods.get(*id))

@@ -16,6 +16,7 @@ use tonic::transport::Server;
 
 use super::connection::{Connection, Stream};
 use super::{Agents, Service};
+use crate::ingest;
 
 /// TLS handshakes at once: each takes a millisecond of a processor.
 const HANDSHAKES: usize = 64;
@@ -27,6 +28,10 @@ const KEEPALIVE_ANSWER: Duration = Duration::from_secs(10);
 const MESSAGE_BYTES: usize = 8 << 20;
 /// What an agent may send ahead: it is read by one task that does little else.
 const WINDOW_BYTES: u32 = 64 << 10;
+/// All streams of a connection together: one that is not read must not hold up the others.
+const CONNECTION_WINDOW_BYTES: u32 = 512 << 10;
+/// Of a batch of rows: some thousand rows have 100 KB.
+const REPORT_BYTES: usize = 4 << 20;
 /// Between the last message of a stop and the end of the connections.
 const GRACE: Duration = Duration::from_millis(500);
 /// After an accept that failed for want of something, such as descriptors.
@@ -40,6 +45,7 @@ pub async fn listen(
     agents: Arc<Agents>,
     listener: TcpListener,
     tls: Option<tls::Server>,
+    telemetry: ingest::Service,
     cancel: CancellationToken,
 ) -> Result<(), tonic::transport::Error> {
     let (out, connections) = mpsc::channel::<io::Result<Connection>>(1);
@@ -49,13 +55,16 @@ pub async fn listen(
         .accept_compressed(CompressionEncoding::Zstd)
         .send_compressed(CompressionEncoding::Zstd)
         .max_decoding_message_size(limit.min(MESSAGE_BYTES));
+    // What is large in it is compressed already.
+    let telemetry = proto::TelemetryServer::new(telemetry).max_decoding_message_size(REPORT_BYTES);
     let serving = Server::builder()
         .http2_keepalive_interval(Some(KEEPALIVE))
         .http2_keepalive_timeout(Some(KEEPALIVE_ANSWER))
         .initial_stream_window_size(WINDOW_BYTES)
-        .initial_connection_window_size(WINDOW_BYTES)
-        .max_concurrent_streams(4)
+        .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+        .max_concurrent_streams(8)
         .add_service(service)
+        .add_service(telemetry)
         .serve_with_incoming_shutdown(ReceiverStream::new(connections), async {
             cancel.cancelled().await;
             agents.drained().await;

@@ -133,6 +133,26 @@ impl Agents {
         })
     }
 
+    /// The node on which an agent proves to be; see [`Identify::node`].
+    pub(crate) async fn prove<T>(&self, request: &Request<T>) -> Result<Option<String>, Status> {
+        let proven = self.identify.node(request, &self.inventory).await;
+        proven.map_err(|status| self.refuse(Refusal::Unproven, status))
+    }
+
+    /// Runs a session: a stop waits for its end.
+    pub(crate) fn track(&self, session: impl Future<Output = ()> + Send + 'static) {
+        self.sessions.spawn(session);
+    }
+
+    /// Returns when sessions are to end.
+    pub(crate) fn cancelled(&self) -> impl Future<Output = ()> + Send + 'static {
+        self.cancel.clone().cancelled_owned()
+    }
+
+    pub(crate) fn max_agents(&self) -> usize {
+        self.limits.max_agents
+    }
+
     /// Returns when the last session has ended.
     pub async fn drained(&self) {
         self.sessions.close();
@@ -159,12 +179,11 @@ impl proto::Inventory for Service {
         request: Request<Streaming<ToHub>>,
     ) -> Result<Response<Self::FollowStream>, Status> {
         let Self(agents) = self;
-        let proven = agents.identify.node(&request, &agents.inventory).await;
-        let proven = proven.map_err(|status| agents.refuse(Refusal::Unproven, status))?;
+        let proven = agents.prove(&request).await?;
         let (out, answers) = mpsc::channel(OUTGOING);
         // The greeting comes after the headers of the answer: an agent may wait for them first.
         let session = session::run(agents.clone(), proven, request.into_inner(), out);
-        agents.sessions.spawn(session);
+        agents.track(session);
         Ok(Response::new(ReceiverStream::new(answers)))
     }
 }

@@ -106,8 +106,8 @@ fn addresses(agents: &Agents, all: &[Bytes]) -> Vec<IpAddr> {
 }
 
 fn admit(agents: &Agents, node: &str) -> Result<(), Status> {
-    let all = agents.sessions.len();
-    if all > agents.limits.max_agents {
+    let all = agents.inventory.totals().agents;
+    if all >= agents.limits.max_agents {
         let text = format!("{all} agents are connected already (inventory.max_agents)");
         let status = Status::resource_exhausted(text);
         return Err(agents.refuse(Refusal::TooManyAgents, status));

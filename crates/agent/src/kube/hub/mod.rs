@@ -23,6 +23,7 @@ use super::feed::{Closed, Feed};
 use super::pause::Pause;
 use super::{State, Wanted};
 use crate::config::Metadata;
+use crate::report::Reporter;
 use place::Place;
 use stream::End;
 
@@ -35,6 +36,7 @@ pub async fn follow(
     config: Metadata,
     feed: Feed,
     wanted: Arc<Wanted>,
+    reporter: Option<Arc<Reporter>>,
     cancel: CancellationToken,
 ) {
     let mut follower = Follower {
@@ -42,6 +44,7 @@ pub async fn follow(
         config,
         feed,
         wanted,
+        reporter,
         place: Place::default(),
         pause: Pause::default(),
         streams: 0,
@@ -57,6 +60,8 @@ struct Follower {
     config: Metadata,
     feed: Feed,
     wanted: Arc<Wanted>,
+    /// Reports on the same connection.
+    reporter: Option<Arc<Reporter>>,
     place: Place,
     pause: Pause,
     streams: u64,

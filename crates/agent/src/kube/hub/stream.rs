@@ -1,8 +1,10 @@
 //! One stream: says who this is, what it knows and what it wants, and takes in what comes.
 
+use std::convert::Infallible;
 use std::future::pending;
 use std::io;
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::Uri;
@@ -24,6 +26,7 @@ use crate::kube::feed::Closed;
 use crate::kube::pause::jitter;
 use crate::kube::wanted::{All, Told};
 use crate::kube::{State, Wanted};
+use crate::report::{self, Opened, Reporter};
 
 /// Between two pings, and until one of them is missed: a hub that is gone without a word is noticed within 20 s.
 const PING: Duration = Duration::from_secs(10);
@@ -60,7 +63,7 @@ impl Follower {
         peer: &Peer,
     ) -> Result<End, Closed> {
         let mut end = End { synced: None, again: None, error: Error::Later { peer: peer.clone() } };
-        let (told, rest, messages) = match self.open(connector, peer).await {
+        let (opened, told, rest, messages) = match self.open(connector, peer).await {
             Ok(opened) => opened,
             Err(error) => return Ok(End { error, ..end }),
         };
@@ -71,9 +74,11 @@ impl Follower {
         });
         self.streams += 1;
         let wanted = self.wanted.clone();
+        let reporter = self.reporter.clone();
         let error = tokio::select! {
             error = self.listen(peer, messages, &mut end) => error?,
             () = tell(&wanted, rest, told) => Error::Later { peer: peer.clone() },
+            _ = report(reporter, opened) => Error::Later { peer: peer.clone() },
         };
         Ok(End { error, ..end })
     }
@@ -83,7 +88,7 @@ impl Follower {
         &mut self,
         connector: &Connector,
         peer: &Peer,
-    ) -> Result<(mpsc::Sender<ToHub>, Vec<IpAddr>, Streaming<ToAgent>), Error> {
+    ) -> Result<(Opened, mpsc::Sender<ToHub>, Vec<IpAddr>, Streaming<ToAgent>), Error> {
         let authorization = connector.authorization().await?;
         let cause = Cause::default();
         let stream = Witness { stream: connector.open(peer).await?, cause: cause.clone() };
@@ -93,6 +98,7 @@ impl Follower {
             None => error,
         };
         let channel = channel(peer, stream).await.map_err(told)?;
+        let opened = Opened { channel: channel.clone(), authorization: authorization.clone() };
         let mut client = InventoryClient::new(channel)
             .accept_compressed(CompressionEncoding::Zstd)
             .max_decoding_message_size(MOST_BYTES);
@@ -111,7 +117,7 @@ impl Follower {
         let response = timeout(ANSWER, client.follow(request)).await;
         let response = response.map_err(|_| silent(peer))?;
         let response = response.map_err(|status| told(failed(peer, &status)))?;
-        Ok((out, rest, response.into_inner()))
+        Ok((opened, out, rest, response.into_inner()))
     }
 
     fn hello(&self) -> (Hello, Vec<IpAddr>) {
@@ -165,6 +171,14 @@ impl Follower {
                 None => self.feed.link.change(|facts| facts.malformed += 1),
             }
         }
+    }
+}
+
+/// Reports on the same connection, if that is to be, without end.
+async fn report(reporter: Option<Arc<Reporter>>, opened: Opened) -> Infallible {
+    match reporter {
+        Some(reporter) => report::run(reporter, opened).await,
+        None => pending().await,
     }
 }
 

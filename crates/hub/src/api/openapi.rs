@@ -1,0 +1,243 @@
+//! `/api/v1/openapi.json`: the interface, described by what serves it.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use model::Measure;
+use serde_json::{Map, Value, json};
+
+use super::request::{Form, Parameter};
+use super::{Sources, history, nodes};
+
+struct Endpoint {
+    path: &'static str,
+    summary: &'static str,
+    parameters: &'static [Parameter],
+    /// Name of a schema below.
+    answer: &'static str,
+}
+
+const ENDPOINTS: &[Endpoint] = &[
+    Endpoint {
+        path: "/api/v1/measures",
+        summary: "What is measured",
+        parameters: history::MEASURES,
+        answer: "Measures",
+    },
+    Endpoint {
+        path: "/api/v1/graph",
+        summary: "Who talks to whom: sums over a time",
+        parameters: history::GRAPH,
+        answer: "Graph",
+    },
+    Endpoint {
+        path: "/api/v1/series",
+        summary: "Values over time",
+        parameters: history::SERIES,
+        answer: "Series",
+    },
+    Endpoint {
+        path: "/api/v1/workloads",
+        summary: "Workloads, with what comes in and goes out",
+        parameters: history::WORKLOADS,
+        answer: "Workloads",
+    },
+    Endpoint {
+        path: "/api/v1/workloads/{namespace}/{kind}/{name}",
+        summary: "One workload, its pods and peers; its namespace is - where it has none",
+        parameters: history::WORKLOAD,
+        answer: "Workload",
+    },
+    Endpoint {
+        path: "/api/v1/nodes",
+        summary: "Nodes that report, and how their probes fare",
+        parameters: nodes::NODES,
+        answer: "Nodes",
+    },
+    Endpoint { path: "/api/v1/status", summary: "The hub itself", parameters: &[], answer: "Any" },
+];
+
+pub async fn show(State(_): State<Arc<Sources>>) -> Json<Value> {
+    Json(document())
+}
+
+pub fn document() -> Value {
+    let paths = ENDPOINTS.iter().map(|it| (it.path.to_owned(), json!({ "get": operation(it) })));
+    json!({
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Amphipod hub",
+            "version": env!("CARGO_PKG_VERSION"),
+            "license": { "name": "Apache-2.0", "identifier": "Apache-2.0" },
+        },
+        "paths": paths.collect::<Map<_, _>>(),
+        "components": { "schemas": schemas() },
+    })
+}
+
+fn operation(endpoint: &Endpoint) -> Value {
+    let of_path =
+        endpoint.path.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'));
+    let of_path = of_path.map(|name| {
+        json!({ "name": name, "in": "path", "required": true, "schema": { "type": "string", "minLength": 1 } })
+    });
+    let of_query = endpoint.parameters.iter().map(parameter);
+    let problem = |description: &str| {
+        let schema = json!({ "$ref": "#/components/schemas/Problem" });
+        json!({ "description": description, "content": { "application/problem+json": { "schema": schema } } })
+    };
+    let schema = json!({ "$ref": format!("#/components/schemas/{}", endpoint.answer) });
+    json!({
+        "summary": endpoint.summary,
+        "parameters": of_path.chain(of_query).collect::<Vec<_>>(),
+        "responses": {
+            "200": { "description": "OK", "content": { "application/json": { "schema": schema } } },
+            "400": problem("A parameter is unknown, or has a value that cannot be"),
+            "404": problem("There is no such thing"),
+            "503": problem("Too much is asked at once; try again later"),
+        },
+    })
+}
+
+fn parameter(it: &Parameter) -> Value {
+    let one = match it.form {
+        Form::Time => {
+            json!({ "type": "string", "examples": ["-15m", "now", "2026-01-31T12:00:00Z"] })
+        }
+        Form::Text => json!({ "type": "string", "maxLength": 1024 }),
+        Form::Step => {
+            json!({ "type": "string", "pattern": "^[0-9]+(s|m|h)$", "examples": ["10s", "5m"] })
+        }
+        Form::OneOf(known) => json!({ "type": "string", "enum": known }),
+        Form::Measure => json!({ "type": "string", "enum": Measure::ALL.map(Measure::name) }),
+        Form::Workload => json!({
+            "type": "string", "pattern": "^[^/]*/[^/]+/.+$", "examples": ["shop/Deployment/cart"],
+        }),
+        Form::Limit { usual, most } => {
+            json!({ "type": "integer", "minimum": 1, "maximum": most, "default": usual })
+        }
+    };
+    let schema = if it.repeated { json!({ "type": "array", "items": one }) } else { one };
+    let required = it.form == Form::Measure;
+    json!({
+        "name": it.name, "in": "query", "description": it.help,
+        "required": required, "explode": true, "schema": schema,
+    })
+}
+
+fn object(required: &[&str], properties: Value) -> Value {
+    json!({ "type": "object", "required": required, "properties": properties })
+}
+
+fn list(schema: &str) -> Value {
+    json!({ "type": "array", "items": reference(schema) })
+}
+
+fn reference(schema: &str) -> Value {
+    json!({ "$ref": format!("#/components/schemas/{schema}") })
+}
+
+/// What every answer over a time begins with, and `more`.
+fn span(required: &[&str], more: Value) -> Value {
+    let own = ["since", "until", "step_s", "complete", "missing"];
+    let mut properties = json!({
+        "since": { "type": "string", "format": "date-time" },
+        "until": { "type": "string", "format": "date-time" },
+        "step_s": { "type": "integer" },
+        "complete": { "type": "boolean" },
+        "missing": { "type": "array", "items": object(&["node", "reason"], json!({
+            "node": { "type": "string" }, "reason": { "type": "string" }, "rows": { "type": "integer" },
+        })) },
+    });
+    if let (Some(all), Value::Object(more)) = (properties.as_object_mut(), more) {
+        all.extend(more);
+    }
+    let required: Vec<&str> = own.iter().chain(required).copied().collect();
+    object(&required, properties)
+}
+
+fn schemas() -> Value {
+    let (text, whole, number) =
+        (json!({ "type": "string" }), json!({ "type": "integer" }), json!({ "type": "number" }));
+    let truth = json!({ "type": "boolean" });
+    let values = Measure::ALL.map(|measure| {
+        let schema = match measure.shape() {
+            model::measure::Shape::Sum => whole.clone(),
+            model::measure::Shape::Gauge => number.clone(),
+            model::measure::Shape::Distribution => reference("Distribution"),
+        };
+        (measure.name().to_owned(), schema)
+    });
+    json!({
+        "Any": { "type": "object" },
+        "Problem": object(&["type", "title", "status", "detail"], json!({
+            "type": text, "title": text, "status": whole, "detail": text,
+        })),
+        "Values": { "type": "object", "properties": Map::from_iter(values) },
+        "Distribution": object(&["count"], json!({
+            "count": whole, "mean": number, "p50": number, "p95": number, "p99": number, "max": number,
+        })),
+        "Measures": object(&["measures"], json!({ "measures": { "type": "array", "items": object(
+            &["name", "kind", "unit", "type", "title", "bad"],
+            json!({ "name": text, "kind": text, "unit": text, "title": text, "bad": truth,
+                    "type": { "type": "string", "enum": ["sum", "gauge", "distribution"] } }),
+        ) } })),
+        "Graph": span(&["nodes", "edges", "truncated"], json!({
+            "nodes": { "type": "array", "items": object(&["id", "kind", "name"], json!({
+                "id": whole, "namespace": text, "kind": text, "name": text,
+                "service": { "type": "array", "items": text }, "zone": text,
+            })) },
+            "edges": { "type": "array", "items": object(
+                &["source", "destination", "protocol", "port", "values"],
+                json!({ "source": whole, "destination": whole, "protocol": text, "port": whole,
+                        "values": reference("Values") }),
+            ) },
+            "truncated": truth,
+        })),
+        "Series": span(&["times", "series"], json!({
+            "times": { "type": "array", "items": whole },
+            "series": { "type": "array", "items": object(&["measure", "values"], json!({
+                "measure": text,
+                "statistic": { "type": "string", "enum": crate::query::Statistic::ALL.map(|it| it.name()) },
+                "values": { "type": "array", "items": { "type": ["number", "null"] } },
+            })) },
+        })),
+        "Workloads": span(&["workloads", "truncated"], json!({
+            "workloads": { "type": "array", "items": object(&["kind", "name", "incoming", "outgoing"], json!({
+                "namespace": text, "kind": text, "name": text, "pods": whole, "nodes": whole,
+                "incoming": reference("Values"), "outgoing": reference("Values"),
+            })) },
+            "truncated": truth,
+        })),
+        "Workload": span(&["kind", "name", "pods", "incoming", "outgoing", "peers", "failures"], json!({
+            "namespace": text, "kind": text, "name": text,
+            "pods": list("Pod"),
+            "incoming": reference("Values"), "outgoing": reference("Values"),
+            "peers": list("Peer"),
+            "failures": { "type": "array", "items": { "type": "object" } },
+        })),
+        "Pod": object(&["name", "node", "ips"], json!({
+            "name": text, "node": text, "zone": text, "ips": { "type": "array", "items": text },
+        })),
+        "Peer": object(&["direction", "kind", "name", "protocol", "port", "values"], json!({
+            "direction": { "type": "string", "enum": ["in", "out"] },
+            "namespace": text, "kind": text, "name": text, "protocol": text, "port": whole,
+            "values": reference("Values"),
+        })),
+        "Nodes": object(&["nodes", "truncated"], json!({
+            "nodes": { "type": "array", "items": object(
+                &["name", "connected", "rows", "lost", "lost_rows", "probes"],
+                json!({
+                    "name": text, "zone": text, "version": text, "connected": truth,
+                    "last_seen": { "type": "string", "format": "date-time" },
+                    "rows": whole, "lost": whole, "lost_rows": whole,
+                    "probes": { "type": "array", "items": object(&["probe", "program", "state"], json!({
+                        "probe": text, "program": text, "state": text, "reason": text,
+                    })) },
+                }),
+            ) },
+            "truncated": truth,
+        })),
+    })
+}

@@ -1,0 +1,236 @@
+//! `/api/v1/records`: records of all nodes as JSON lines, kept ones and those that come.
+
+use std::collections::HashSet;
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use daemon::http::Problem;
+use model::Filter;
+use proto::telemetry::Ask;
+use proto::telemetry::ask::Filter as Pair;
+use tokio::time::{Instant, timeout_at};
+
+use super::Sources;
+use super::request::{Pairs, bad};
+use crate::observe::{Event, Listener};
+use crate::query::Name;
+
+/// Records that are shown at most where nothing follows, and where nothing is said.
+const MOST: usize = 10_000;
+const USUAL: usize = 1000;
+/// How long agents may take to tell what they have kept.
+const PATIENCE: Duration = Duration::from_secs(3);
+/// The same where one follows: what comes later is shown when it comes.
+const GATHER: Duration = Duration::from_millis(400);
+/// Failures on the page of a workload, and how long they may take.
+const FAILURES: usize = 100;
+const FAILURES_PATIENCE: Duration = Duration::from_millis(1000);
+
+struct Request {
+    follow: bool,
+    last: Option<usize>,
+    filters: Vec<Pair>,
+}
+
+impl Request {
+    fn parse(pairs: Vec<(String, String)>) -> Result<Self, String> {
+        let mut request = Self { follow: false, last: None, filters: Vec::new() };
+        for (key, value) in pairs {
+            match (key.as_str(), value.as_str()) {
+                ("follow", "" | "1" | "true") => request.follow = true,
+                ("follow", "0" | "false") => request.follow = false,
+                ("follow", _) => return Err("follow: expected 1 or 0".to_owned()),
+                ("last", number) => {
+                    let number = number.parse().ok().filter(|it| *it <= MOST);
+                    let wrong = || format!("last: expected a whole number up to {MOST}");
+                    request.last = Some(number.ok_or_else(wrong)?);
+                }
+                _ => request.filters.push(Pair { key, value }),
+            }
+        }
+        let pairs = request.filters.iter().map(|it| (it.key.as_str(), it.value.as_str()));
+        Filter::parse(pairs).map_err(|error| error.to_string())?;
+        Ok(request)
+    }
+}
+
+pub async fn records(
+    State(sources): State<Arc<Sources>>,
+    query: Pairs,
+) -> Result<Response, Problem> {
+    let pairs = query.map_err(bad)?.0;
+    let Request { follow, last, filters } = Request::parse(pairs).map_err(bad)?;
+    let timed = filters.iter().any(|it| it.key == "since");
+    let most = match last {
+        Some(last) => last,
+        None if follow && !timed => 0,
+        None if follow => MOST,
+        None => USUAL,
+    };
+    let ask = Ask { filters, follow, last: (last.is_some() || !follow).then_some(most as u64) };
+    let busy = |error| Problem::new(StatusCode::SERVICE_UNAVAILABLE, error);
+    let listener = sources.observers.ask(ask).map_err(busy)?;
+    let stream = Lines { gathered: None, most, follow, listener };
+    let body = futures_util::stream::unfold(stream, |mut lines| async {
+        lines.next().await.map(|chunk| (Ok::<_, Infallible>(chunk), lines))
+    });
+    let kind = HeaderValue::from_static("application/x-ndjson");
+    Ok(([(header::CONTENT_TYPE, kind)], Body::from_stream(body)).into_response())
+}
+
+struct Lines {
+    listener: Listener,
+    follow: bool,
+    most: usize,
+    /// What was kept has been told.
+    gathered: Option<()>,
+}
+
+impl Lines {
+    async fn next(&mut self) -> Option<Bytes> {
+        if self.gathered.is_none() {
+            self.gathered = Some(());
+            let patience = match (self.follow, self.most) {
+                (true, 0) => Duration::ZERO,
+                (true, _) => GATHER,
+                (false, _) => PATIENCE,
+            };
+            let gathered = gather(&mut self.listener, self.most, patience).await;
+            if !gathered.is_empty() {
+                return Some(gathered);
+            }
+        }
+        while self.follow {
+            let mut chunk = Vec::new();
+            match self.listener.next().await? {
+                Event::Lines { node, lines, lost } => {
+                    tell_lost(&mut chunk, &node, lost);
+                    chunk.extend(lines);
+                }
+                Event::End { node, error } if !error.is_empty() => {
+                    tracing::debug!(%node, error, "a node does not tell records");
+                }
+                Event::End { .. } => {}
+            }
+            if !chunk.is_empty() {
+                return Some(chunk.into());
+            }
+        }
+        None
+    }
+}
+
+fn tell_lost(chunk: &mut Vec<u8>, node: &str, lost: u64) {
+    if lost > 0 {
+        chunk.extend(serde_json::json!({ "lost": lost, "node": node }).to_string().bytes());
+        chunk.push(b'\n');
+    }
+}
+
+/// The newest lines of all nodes that answer in time, oldest first.
+async fn gather(listener: &mut Listener, most: usize, patience: Duration) -> Bytes {
+    let until = Instant::now() + patience;
+    let mut out = Vec::new();
+    let mut lines: Vec<Bytes> = Vec::new();
+    let mut ended = HashSet::new();
+    // Who follows hears no end.
+    while ended.len() < listener.asked && most > 0 {
+        let Ok(Some(event)) = timeout_at(until, listener.next()).await else { break };
+        match event {
+            Event::Lines { node, lines: chunk, lost } => {
+                tell_lost(&mut out, &node, lost);
+                let mut start = 0;
+                for (end, _) in chunk.iter().enumerate().filter(|(_, byte)| **byte == b'\n') {
+                    lines.push(chunk.slice(start..=end));
+                    start = end + 1;
+                }
+                if lines.len() > 4 * most + 1024 {
+                    newest(&mut lines, most);
+                }
+            }
+            Event::End { node, .. } => {
+                ended.insert(node);
+            }
+        }
+    }
+    newest(&mut lines, most);
+    lines.iter().for_each(|line| out.extend_from_slice(line));
+    out.into()
+}
+
+fn newest(lines: &mut Vec<Bytes>, most: usize) {
+    lines.sort_by(|a, b| time(a).cmp(time(b)));
+    lines.drain(..lines.len().saturating_sub(most));
+}
+
+/// Every line begins with it, and times in UTC with nine digits order as texts.
+fn time(line: &Bytes) -> &[u8] {
+    let rest = line.strip_prefix(br#"{"time":""#).unwrap_or_default();
+    rest.split(|byte| *byte == b'"').next().unwrap_or_default()
+}
+
+impl Sources {
+    /// The newest failures that a workload has part in, newest first, of nodes that answer soon.
+    pub(super) async fn failures(&self, name: &Name) -> Vec<serde_json::Value> {
+        let workload = format!("{}/{}", name.kind, name.name);
+        let mut pairs = vec![("workload", workload.as_str()), ("verdict", "failed")];
+        if !name.namespace.is_empty() {
+            pairs.push(("namespace", &name.namespace));
+        }
+        if Filter::parse(pairs.iter().copied()).is_err() {
+            return Vec::new();
+        }
+        let pair = |(key, value): (&str, &str)| Pair { key: key.into(), value: value.into() };
+        let filters = pairs.into_iter().map(pair).collect();
+        let ask = Ask { filters, follow: false, last: Some(FAILURES as u64) };
+        let Ok(mut listener) = self.observers.ask(ask) else { return Vec::new() };
+        let lines = gather(&mut listener, FAILURES, FAILURES_PATIENCE).await;
+        let lines = lines.split(|byte| *byte == b'\n').rev();
+        let records = lines.filter_map(|line| serde_json::from_slice(line).ok());
+        records.filter(|it: &serde_json::Value| it.get("time").is_some()).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn requests_are_checked_before_anybody_is_asked() {
+        let check = |pairs: &[(&str, &str)],
+                     expected: Result<(bool, Option<usize>, usize), &str>| {
+            let pairs = pairs.iter().map(|(a, b)| ((*a).to_owned(), (*b).to_owned())).collect();
+            match (Request::parse(pairs), expected) {
+                (Ok(it), expected) => {
+                    assert_eq!(Ok((it.follow, it.last, it.filters.len())), expected);
+                }
+                (Err(error), expected) => {
+                    assert!(error.starts_with(expected.unwrap_err()), "{error}");
+                }
+            }
+        };
+        check(&[], Ok((false, None, 0)));
+        check(&[("follow", "1"), ("last", "5"), ("pod", "a")], Ok((true, Some(5), 1)));
+        check(&[("last", "1000000")], Err("last: expected"));
+        check(&[("port", "x")], Err("filter port"));
+        check(&[("pods", "x")], Err("unknown filter"));
+    }
+
+    #[test]
+    fn the_newest_are_kept_in_the_order_of_time() {
+        let line = |time: &str| Bytes::from(format!("{{\"time\":\"{time}\",\"node\":\"n\"}}\n"));
+        let mut lines = vec![
+            line("2026-01-01T00:00:02Z"),
+            line("2026-01-01T00:00:01Z"),
+            line("2026-01-01T00:00:03Z"),
+        ];
+        newest(&mut lines, 2);
+        assert_eq!(lines, [line("2026-01-01T00:00:02Z"), line("2026-01-01T00:00:03Z")]);
+    }
+}

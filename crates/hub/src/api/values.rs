@@ -1,0 +1,143 @@
+//! Values as JSON.
+
+use std::ops::Range;
+
+use model::Timestamp;
+use model::measure::Shape;
+use model::row::{Distribution, Values};
+use serde::ser::{Serialize, SerializeMap, Serializer};
+
+use crate::query::{Answered, Statistic};
+use crate::store::Loss;
+
+/// By measure; what was not observed is absent. Gauges are the mean over so many seconds.
+pub struct Shown<'a> {
+    pub values: &'a Values,
+    pub seconds: u64,
+}
+
+struct Statistics<'a>(&'a Distribution);
+
+impl Serialize for Shown<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        for measure in self.values.measures() {
+            match (measure.shape(), self.values.sum(measure)) {
+                (Shape::Gauge, Some(sum)) => {
+                    let mean = sum as f64 / self.seconds.max(1) as f64;
+                    map.serialize_entry(measure.name(), &rounded(mean))?;
+                }
+                (_, Some(sum)) => map.serialize_entry(measure.name(), &sum)?,
+                (_, None) => {
+                    if let Some(it) = self.values.distribution(measure) {
+                        map.serialize_entry(measure.name(), &Statistics(it))?;
+                    }
+                }
+            }
+        }
+        map.end()
+    }
+}
+
+impl Serialize for Statistics<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        for statistic in Statistic::ALL {
+            match (statistic, statistic.of(self.0)) {
+                (Statistic::Count, _) => map.serialize_entry("count", &self.0.count())?,
+                (_, Some(value)) => map.serialize_entry(statistic.name(), &rounded(value))?,
+                (_, None) => {}
+            }
+        }
+        map.end()
+    }
+}
+
+/// To six significant digits: what is behind them says nothing.
+pub fn rounded(value: f64) -> f64 {
+    if value == 0.0 || !value.is_finite() {
+        return 0.0;
+    }
+    let scale = 10_f64.powi(5 - value.abs().log10().floor() as i32);
+    let rounded = (value * scale).round() / scale;
+    if rounded.is_finite() { rounded } else { value }
+}
+
+/// What every answer over a range of time begins with.
+#[derive(Debug, serde::Serialize)]
+pub struct Span {
+    pub since: String,
+    pub until: String,
+    pub step_s: u64,
+    pub complete: bool,
+    pub missing: Vec<Missing>,
+}
+
+/// Rows that never came, as far as it is known.
+#[derive(Debug, serde::Serialize)]
+pub struct Missing {
+    pub node: std::sync::Arc<str>,
+    pub reason: std::sync::Arc<str>,
+    /// Absent: not known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rows: Option<u64>,
+}
+
+impl Span {
+    /// `silent`: nodes that do not report, though they did in this time.
+    pub fn new<T>(answered: &Answered<T>, silent: Vec<std::sync::Arc<str>>) -> Self {
+        let missing = answered.missing.iter().map(|Loss { node, reason, rows, .. }| Missing {
+            node: node.clone(),
+            reason: reason.clone(),
+            rows: Some(*rows).filter(|rows| *rows > 0),
+        });
+        let silent = silent.into_iter();
+        let silent =
+            silent.map(|node| Missing { node, reason: "not_connected".into(), rows: None });
+        let missing: Vec<Missing> = missing.chain(silent).collect();
+        let Range { start, end } = answered.times_s;
+        Self {
+            since: time(start),
+            until: time(end),
+            step_s: answered.step_s,
+            complete: missing.is_empty(),
+            missing,
+        }
+    }
+}
+
+/// RFC 3339 without a fraction.
+pub fn time(seconds: u64) -> String {
+    let text = Timestamp(seconds.saturating_mul(1_000_000_000)).to_string();
+    text.replace(".000000000", "")
+}
+
+#[cfg(test)]
+mod tests {
+    use model::Measure;
+
+    use super::*;
+
+    #[test]
+    fn values_are_shown_by_measure_and_what_is_unknown_is_absent() {
+        let mut values = Values::default();
+        values.add(Measure::FAILURES, 0);
+        values.add(Measure::ACTIVE, 90);
+        values.observe(Measure::CONNECT, 1_000_000);
+        let shown = serde_json::to_value(Shown { values: &values, seconds: 60 }).unwrap();
+        let connect = shown["connect"].clone();
+        assert_eq!((&connect["count"], &connect["max"]), (&1.into(), &0.001.into()));
+        let expected = serde_json::json!({ "failures": 0, "active": 1.5, "connect": connect });
+        assert_eq!(shown, expected);
+    }
+
+    #[test]
+    fn numbers_have_six_digits() {
+        for (value, expected) in
+            [(0.0, 0.0), (1.0 / 3.0, 0.333_333), (123_456_789.0, 123_457_000.0), (f64::NAN, 0.0)]
+        {
+            assert_eq!(rounded(value), expected);
+        }
+        assert_eq!(time(1_800_000_000), "2027-01-15T08:00:00Z");
+    }
+}

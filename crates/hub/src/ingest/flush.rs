@@ -1,0 +1,162 @@
+//! From what waits to the store, and from each level to the next.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
+
+use hashbrown::HashMap;
+use model::Timestamp;
+use model::row::Values;
+use proto::columns::{Reader, merge};
+use tokio_util::sync::CancellationToken;
+
+use super::{Flushing, Ingest, Open};
+use crate::store::{Block, Building, Commit, Error, Level, blocks};
+
+/// How long after the end of an interval it is stored: agents tell of it at once.
+pub const FLUSH_AFTER_S: u64 = 3;
+/// How long after the end of an interval the next level is made of it: what comes later is added to both.
+const FOLD_AFTER_S: u64 = 15;
+
+/// Flushes after each interval, until cancelled, and then once more.
+pub async fn flush_regularly(ingest: Arc<Ingest>, cancel: CancellationToken) {
+    let mut failing = false;
+    loop {
+        let now = Timestamp::now();
+        let step = Level::TenSeconds.seconds();
+        let now_s = now.0 / 1_000_000_000;
+        let next_s =
+            Level::TenSeconds.floor(now_s.saturating_sub(FLUSH_AFTER_S)) + step + FLUSH_AFTER_S;
+        let wait = Timestamp(next_s * 1_000_000_000).since(now).max(Duration::from_millis(100));
+        let last = cancel.run_until_cancelled(tokio::time::sleep(wait)).await.is_none();
+        let flushing = ingest.clone();
+        let flush = move || flushing.flush(Timestamp::now().0 / 1_000_000_000);
+        match tokio::task::spawn_blocking(flush).await {
+            Ok(Ok(())) if failing => {
+                failing = false;
+                tracing::info!("history is stored again");
+            }
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => {
+                failing = true;
+                tracing::error!(%error, "cannot store history; agents keep what they can");
+            }
+            // It panicked, or the runtime ends.
+            Err(error) => tracing::error!(%error, "a flush broke off"),
+        }
+        if last {
+            return;
+        }
+    }
+}
+
+impl Ingest {
+    /// Stores what has come, makes coarser levels of what is over, and forgets what is too old. Blocks.
+    ///
+    /// # Errors
+    /// The store fails: everything is kept for the next try.
+    pub fn flush(&self, now_s: u64) -> Result<(), Error> {
+        let mut flushing = self.flushing.lock().unwrap_or_else(PoisonError::into_inner);
+        let flushed = self.flush_all(&mut flushing, now_s);
+        drop(flushing);
+        if flushed.is_err() {
+            self.counters.flush_failures.fetch_add(1, Ordering::Relaxed);
+        }
+        flushed
+    }
+
+    fn flush_all(&self, flushing: &mut Flushing, now_s: u64) -> Result<(), Error> {
+        if let Some(commit) = flushing.unsaved.take() {
+            self.save(flushing, commit)?;
+        }
+        let commit = self.next(flushing);
+        if !commit.is_empty() {
+            self.save(flushing, commit)?;
+        }
+        for level in [Level::Minute, Level::Hour] {
+            self.fold(flushing, level, now_s)?;
+        }
+        self.store.expire(now_s, self.retention_s)?;
+        Ok(())
+    }
+
+    fn save(&self, flushing: &mut Flushing, commit: Commit) -> Result<(), Error> {
+        if let Err(error) = self.store.commit(&commit) {
+            flushing.unsaved = Some(commit);
+            return Err(error);
+        }
+        self.open().nodes.store(&commit.positions);
+        self.flushed.send_modify(|flushes| *flushes += 1);
+        Ok(())
+    }
+
+    fn next(&self, flushing: &Flushing) -> Commit {
+        let mut open = self.open();
+        let Open { intervals, rows, losses, nodes } = &mut *open;
+        *rows = 0;
+        let intervals = std::mem::take(intervals);
+        let losses = std::mem::take(losses);
+        let positions = nodes.positions();
+        drop(open);
+        let mut commit = Commit { losses, positions, ..Commit::default() };
+        // After the rows: whatever they name is among these or stored.
+        commit.edges = self.catalogue.take_new();
+        let mut late: BTreeMap<(Level, u64), HashMap<u32, Values>> = BTreeMap::new();
+        for (time_s, rows) in intervals {
+            for level in [Level::Minute, Level::Hour] {
+                if time_s < flushing.folded[level as usize] {
+                    let sum = late.entry((level, level.floor(time_s))).or_default();
+                    for (edge, values) in &rows {
+                        sum.entry(*edge).or_default().merge(values);
+                    }
+                }
+            }
+            commit.blocks.extend(sorted(Level::TenSeconds, time_s, rows));
+        }
+        for ((level, time_s), rows) in late {
+            commit.blocks.extend(sorted(level, time_s, rows));
+        }
+        commit
+    }
+
+    /// Makes the intervals of `level` that are over.
+    fn fold(&self, flushing: &mut Flushing, level: Level, now_s: u64) -> Result<(), Error> {
+        let Some(finer) = level.finer() else { return Ok(()) };
+        let mut over_s = level.floor(now_s.saturating_sub(FOLD_AFTER_S));
+        if finer != Level::TenSeconds {
+            over_s = level.floor(over_s.min(flushing.folded[finer as usize]));
+        }
+        while flushing.folded[level as usize] < over_s {
+            let from_s = flushing.folded[level as usize];
+            let until_s = from_s + level.seconds();
+            let parts = self.store.blocks(finer, from_s..until_s)?;
+            let blocks = together(level, from_s, &parts)?;
+            let blocks = blocks.into_iter().map(Arc::new).collect();
+            let commit = Commit { blocks, folded: vec![(level, until_s)], ..Commit::default() };
+            self.store.commit(&commit)?;
+            flushing.folded[level as usize] = until_s;
+        }
+        Ok(())
+    }
+}
+
+fn sorted(level: Level, time_s: u64, rows: HashMap<u32, Values>) -> Vec<Arc<Block>> {
+    let mut rows: Vec<(u32, Values)> = rows.into_iter().collect();
+    rows.sort_unstable_by_key(|(edge, _)| *edge);
+    blocks(level, time_s, rows).into_iter().map(Arc::new).collect()
+}
+
+/// The sum of all `parts`.
+fn together(level: Level, time_s: u64, parts: &[Arc<Block>]) -> Result<Vec<Block>, Error> {
+    let read = |block: &'_ Arc<Block>| Reader::new(&block.columns).map(|_| ());
+    // A block that cannot be read must not hold up those that can.
+    let sound = parts.iter().filter(|it| read(it).is_ok());
+    let readers = sound.filter_map(|it| it.read().ok()).collect();
+    let mut building = Building::new(level, time_s);
+    let merged = merge(readers, |_| true, |edge, sum| building.push(edge, &sum.take()));
+    if let Err(error) = merged {
+        tracing::error!(%error, level = level.name(), time_s, "a block of history is damaged; its rest is left out");
+    }
+    Ok(building.finish())
+}

@@ -1,0 +1,221 @@
+//! What agents tell: taken in once, added up by interval, and stored with how far each agent has come.
+//!
+//! Rows wait in memory until the next flush, a few seconds after their interval has ended; only then are they
+//! acknowledged. A hub that dies before has not acknowledged them, and the agents send them again; what was stored and is
+//! sent again is known by its node, life and sequence.
+
+mod flush;
+mod nodes;
+mod service;
+mod session;
+#[cfg(test)]
+mod tests;
+mod understood;
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use hashbrown::HashMap;
+use model::row::Values;
+use tokio::sync::watch;
+
+use crate::config;
+use crate::store::{Catalogue, Commit, Error, Level, Loss, PerLevel, Store};
+
+pub use flush::{FLUSH_AFTER_S, flush_regularly};
+pub use nodes::{Node, Program};
+pub use service::Service;
+pub(crate) use session::introduced;
+pub use understood::{Misunderstood, Understood};
+
+use nodes::Nodes;
+
+/// Rows that may wait for the next flush: beyond it agents are not read, and keep what they have.
+const MOST_WAITING: usize = 2_000_000;
+/// How far ahead of the hub's clock an interval may be.
+const AHEAD_S: u64 = 300;
+
+pub struct Ingest {
+    pub catalogue: Catalogue,
+    store: Arc<dyn Store>,
+    retention_s: PerLevel<u64>,
+    open: Mutex<Open>,
+    /// Of the one who flushes.
+    flushing: Mutex<Flushing>,
+    /// How many flushes there were.
+    flushed: watch::Sender<u64>,
+    pub counters: Counters,
+}
+
+#[derive(Debug, Default)]
+pub struct Counters {
+    pub batches: AtomicU64,
+    pub rows: AtomicU64,
+    /// Batches that had been taken before.
+    pub duplicates: AtomicU64,
+    /// Messages that could not be understood, or batches of which a part could not.
+    pub malformed: AtomicU64,
+    /// Rows of a time that cannot be.
+    pub untimely: AtomicU64,
+    /// Rows that agents told to be lost.
+    pub lost: AtomicU64,
+    pub flush_failures: AtomicU64,
+    pub refused: AtomicU64,
+}
+
+/// What has been taken since the last flush.
+#[derive(Default)]
+struct Open {
+    /// By the interval's beginning, then by edge.
+    intervals: BTreeMap<u64, HashMap<u32, Values>>,
+    rows: usize,
+    losses: Vec<Loss>,
+    nodes: Nodes,
+}
+
+#[derive(Default)]
+struct Flushing {
+    /// What could not be stored, and is tried again.
+    unsaved: Option<Commit>,
+    /// Up to when each level has been made of the finer one.
+    folded: PerLevel<u64>,
+}
+
+/// A batch, understood.
+#[derive(Debug, Default)]
+pub struct Batch {
+    pub sequence: u64,
+    pub start_s: u64,
+    pub length_s: u64,
+    pub rows: Vec<(u32, Values)>,
+    pub losses: Vec<Loss>,
+}
+
+/// What became of a batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Taken {
+    New,
+    /// It had been taken before.
+    Duplicate,
+}
+
+impl Ingest {
+    /// Goes on where `store` ended.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn new(
+        store: Arc<dyn Store>,
+        history: &config::History,
+        now_s: u64,
+    ) -> Result<Arc<Self>, Error> {
+        let restored = store.restore()?;
+        let catalogue = Catalogue::new(history.max_edges);
+        catalogue.restore(restored.edges);
+        // What is older and comes late is added to the coarser levels when it comes.
+        let mut folded = Level::ALL.map(|level| level.floor(now_s));
+        if restored.folded.is_empty() {
+            // Another life must make what this one does not come to.
+            let begin = Level::ALL.map(|level| (level, folded[level as usize]));
+            store.commit(&Commit { folded: begin.into(), ..Commit::default() })?;
+        }
+        for (level, until) in restored.folded {
+            folded[level as usize] = until;
+        }
+        let mut open = Open::default();
+        open.nodes.restore(restored.positions);
+        Ok(Arc::new(Self {
+            catalogue,
+            store,
+            retention_s: history.keep_s,
+            open: Mutex::new(open),
+            flushing: Mutex::new(Flushing { unsaved: None, folded }),
+            flushed: watch::Sender::new(0),
+            counters: Counters::default(),
+        }))
+    }
+
+    pub fn store(&self) -> &Arc<dyn Store> {
+        &self.store
+    }
+
+    /// Takes a batch of `node` in its `life`, unless it has been taken.
+    pub fn take(&self, node: &Arc<str>, life: u64, batch: Batch, now_s: u64) -> Taken {
+        let mut open = self.open();
+        if !open.nodes.take(node, life, batch.sequence) {
+            drop(open);
+            self.counters.duplicates.fetch_add(1, Ordering::Relaxed);
+            return Taken::Duplicate;
+        }
+        let rows = batch.rows.len() as u64;
+        self.counters.batches.fetch_add(1, Ordering::Relaxed);
+        let lost = batch.losses.iter().map(|loss| loss.rows).sum();
+        self.counters.lost.fetch_add(lost, Ordering::Relaxed);
+        open.nodes.lose(node, lost);
+        open.losses.extend(batch.losses);
+        let kept_s = self.retention_s[Level::TenSeconds as usize];
+        if batch.start_s > now_s + AHEAD_S || batch.start_s.saturating_add(kept_s) < now_s {
+            self.counters.untimely.fetch_add(rows, Ordering::Relaxed);
+            open.nodes.lose(node, rows);
+            open.losses.push(Loss {
+                node: node.clone(),
+                reason: "clock".into(),
+                rows,
+                since_s: now_s.saturating_sub(Level::TenSeconds.seconds()),
+                until_s: now_s,
+            });
+            return Taken::New;
+        }
+        self.counters.rows.fetch_add(rows, Ordering::Relaxed);
+        open.nodes.count(node, rows, batch.start_s + batch.length_s);
+        let before = open.rows;
+        let interval = open.intervals.entry(Level::TenSeconds.floor(batch.start_s)).or_default();
+        let mut added = 0;
+        for (edge, values) in batch.rows {
+            match interval.entry(edge) {
+                hashbrown::hash_map::Entry::Occupied(mut entry) => entry.get_mut().merge(&values),
+                hashbrown::hash_map::Entry::Vacant(entry) => {
+                    entry.insert(values);
+                    added += 1;
+                }
+            }
+        }
+        open.rows = before + added;
+        Taken::New
+    }
+
+    /// Whether agents should wait with what they have.
+    pub fn is_full(&self) -> bool {
+        self.open().rows >= MOST_WAITING
+    }
+
+    /// Up to which of its batches the node's are stored.
+    pub fn stored(&self, node: &str, life: u64) -> u64 {
+        self.open().nodes.stored(node, life)
+    }
+
+    /// Tells when there was a flush.
+    pub fn flushes(&self) -> watch::Receiver<u64> {
+        self.flushed.subscribe()
+    }
+
+    /// Rows that wait for the next flush.
+    pub fn waiting(&self) -> usize {
+        self.open().rows
+    }
+
+    /// All nodes that were heard of.
+    pub fn nodes(&self) -> Vec<Node> {
+        self.open().nodes.all()
+    }
+
+    /// Up to when each level has been made.
+    pub fn folded(&self) -> PerLevel<u64> {
+        self.flushing.lock().unwrap_or_else(PoisonError::into_inner).folded
+    }
+
+    fn open(&self) -> MutexGuard<'_, Open> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

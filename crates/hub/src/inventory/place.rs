@@ -1,0 +1,66 @@
+//! Which pods a workload has, and where.
+
+use std::net::IpAddr;
+
+use hashbrown::{HashMap, HashSet};
+use serde::Serialize;
+
+use super::Inventory;
+use super::key::Str;
+
+/// How many pods, and on which nodes.
+#[derive(Clone, Debug, Default)]
+pub struct Place {
+    pub pods: usize,
+    pub nodes: HashSet<Str>,
+}
+
+/// A pod of a workload.
+#[derive(Clone, Debug, Serialize)]
+pub struct PodPlace {
+    pub name: Str,
+    pub node: Str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub zone: Option<Str>,
+    pub ips: Vec<IpAddr>,
+}
+
+/// More pods of one workload are not listed.
+const MOST_PODS: usize = 10_000;
+
+impl Inventory {
+    /// By namespace, kind and name of the workload.
+    pub fn places(&self) -> HashMap<(Str, Str, Str), Place> {
+        let mut places: HashMap<_, Place> = HashMap::new();
+        for pod in self.store().live_pods() {
+            let workload = &pod.workload;
+            let name = (pod.namespace.clone(), workload.kind.clone(), workload.name.clone());
+            let place = places.entry(name).or_default();
+            place.pods += 1;
+            place.nodes.insert(pod.node.clone());
+        }
+        places
+    }
+
+    /// In the order of their names.
+    pub fn pods_of(&self, namespace: &str, kind: &str, name: &str) -> Vec<PodPlace> {
+        let store = self.store();
+        let pods = store.live_pods().filter(|pod| {
+            let workload = &pod.workload;
+            *pod.namespace == *namespace && *workload.kind == *kind && *workload.name == *name
+        });
+        let pods = pods.take(MOST_PODS).map(|pod| PodPlace {
+            name: pod.name.clone(),
+            node: pod.node.clone(),
+            zone: store.zone(&pod.node).cloned(),
+            ips: pod.ips.to_vec(),
+        });
+        let mut pods: Vec<PodPlace> = pods.collect();
+        pods.sort_by(|a, b| a.name.cmp(&b.name));
+        pods
+    }
+
+    pub fn zone_of(&self, node: &str) -> Option<Str> {
+        self.store().zone(node).cloned()
+    }
+}

@@ -1,0 +1,230 @@
+//! Live questions: somebody wants to see records, each agent that is connected is asked, and what they send is handed on
+//! as it comes. Nobody waits for a slow listener: what has no room is left out, and that is told.
+
+mod session;
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use hashbrown::HashMap;
+use proto::telemetry::question::{Cancel, Kind};
+use proto::telemetry::{Ask, Question};
+use tokio::sync::mpsc;
+
+pub use session::run;
+
+/// Listeners at once: each is a reader at each agent.
+const LISTENERS: usize = 32;
+/// Messages of agents that one listener may leave unread.
+const UNREAD: usize = 256;
+/// Questions that may wait until an agent takes them.
+const ASKED: usize = 2 * LISTENERS;
+
+#[derive(Default)]
+pub struct Observers {
+    inner: Mutex<Inner>,
+    next: AtomicU64,
+    /// Lines that were not handed on because their listener was too slow.
+    pub lost: AtomicU64,
+}
+
+#[derive(Default)]
+struct Inner {
+    /// By a number of their own.
+    agents: HashMap<u64, Agent>,
+    listeners: HashMap<u64, Told>,
+}
+
+struct Agent {
+    node: Arc<str>,
+    questions: mpsc::Sender<Question>,
+}
+
+struct Told {
+    ask: Ask,
+    out: mpsc::Sender<Event>,
+    /// Lines of each node that the listener was too slow for, and was not told yet.
+    lost: HashMap<Arc<str>, u64>,
+}
+
+/// What an agent says to a question.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// Lines of JSON, and how many records are missing before them.
+    Lines { node: Arc<str>, lines: Bytes, lost: u64 },
+    /// Nothing more comes from there; why, if it could not answer.
+    End { node: Arc<str>, error: String },
+}
+
+/// Too many want to see records.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{LISTENERS} others look at records already; try again later")]
+pub struct TooMany;
+
+/// One question to all agents. Dropping it cancels it everywhere.
+pub struct Listener {
+    observers: Arc<Observers>,
+    question: u64,
+    /// How many agents were asked at first.
+    pub asked: usize,
+    events: mpsc::Receiver<Event>,
+}
+
+impl Observers {
+    /// Agents that can be asked.
+    pub fn agents(&self) -> usize {
+        self.inner().agents.len()
+    }
+
+    pub fn listeners(&self) -> usize {
+        self.inner().listeners.len()
+    }
+
+    /// Asks all agents; those that come later, too, if it follows.
+    ///
+    /// # Errors
+    /// Too many others ask.
+    pub fn ask(self: &Arc<Self>, ask: Ask) -> Result<Listener, TooMany> {
+        let question = self.next.fetch_add(1, Ordering::Relaxed) + 1;
+        let mut inner = self.inner();
+        if inner.listeners.len() >= LISTENERS {
+            return Err(TooMany);
+        }
+        let (out, events) = mpsc::channel(UNREAD);
+        let message = Question { question, kind: Some(Kind::Ask(ask.clone())) };
+        // One whose queue is full does not get on, and its stream will end.
+        let asked = inner.agents.values();
+        let asked = asked.filter(|agent| agent.questions.try_send(message.clone()).is_ok()).count();
+        inner.listeners.insert(question, Told { ask, out, lost: HashMap::new() });
+        drop(inner);
+        Ok(Listener { observers: self.clone(), question, asked, events })
+    }
+
+    /// An agent can be asked from now on; what others want to follow it is asked at once.
+    fn join(&self, node: Arc<str>) -> (u64, mpsc::Receiver<Question>) {
+        let id = self.next.fetch_add(1, Ordering::Relaxed) + 1;
+        let (questions, asked) = mpsc::channel(ASKED);
+        let mut inner = self.inner();
+        for (question, told) in inner.listeners.iter().filter(|(_, told)| told.ask.follow) {
+            // What is kept was not asked of it when the others were.
+            let ask = Ask { last: Some(0), ..told.ask.clone() };
+            let _ =
+                questions.try_send(Question { question: *question, kind: Some(Kind::Ask(ask)) });
+        }
+        inner.agents.insert(id, Agent { node, questions });
+        (id, asked)
+    }
+
+    fn leave(&self, id: u64) {
+        let mut inner = self.inner();
+        let Some(agent) = inner.agents.remove(&id) else { return };
+        for told in inner.listeners.values_mut() {
+            let end = Event::End { node: agent.node.clone(), error: "the agent has gone".into() };
+            let _ = told.out.try_send(end);
+        }
+    }
+
+    /// Hands on what an agent says. What nobody listens to any more is dropped.
+    fn hand_on(&self, question: u64, event: Event) {
+        let mut inner = self.inner();
+        let Some(told) = inner.listeners.get_mut(&question) else { return };
+        let event = match event {
+            Event::Lines { node, lines, mut lost } => {
+                lost += told.lost.remove(&node).unwrap_or(0);
+                Event::Lines { node, lines, lost }
+            }
+            end => end,
+        };
+        if let Err(mpsc::error::TrySendError::Full(Event::Lines { node, lines, lost })) =
+            told.out.try_send(event)
+        {
+            let count = lines.iter().filter(|byte| **byte == b'\n').count() as u64;
+            *told.lost.entry(node).or_default() += lost + count;
+            self.lost.fetch_add(count, Ordering::Relaxed);
+        }
+    }
+
+    fn inner(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Listener {
+    /// `None` never comes while it follows.
+    pub async fn next(&mut self) -> Option<Event> {
+        self.events.recv().await
+    }
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        let mut inner = self.observers.inner();
+        inner.listeners.remove(&self.question);
+        let cancel = Question { question: self.question, kind: Some(Kind::Cancel(Cancel {})) };
+        for agent in inner.agents.values() {
+            let _ = agent.questions.try_send(cancel.clone());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ask(follow: bool) -> Ask {
+        Ask { filters: Vec::new(), follow, last: None }
+    }
+
+    fn kind(questions: &mut mpsc::Receiver<Question>) -> Option<(u64, Kind)> {
+        questions.try_recv().ok().map(|it| (it.question, it.kind.unwrap()))
+    }
+
+    fn lines(node: &str, text: &str, lost: u64) -> Event {
+        Event::Lines { node: node.into(), lines: Bytes::copy_from_slice(text.as_bytes()), lost }
+    }
+
+    #[test]
+    fn each_agent_is_asked_and_told_when_nobody_listens() {
+        let observers = Arc::new(Observers::default());
+        let (first, mut of_first) = observers.join("n1".into());
+        let mut listener = observers.ask(ask(true)).unwrap();
+        assert_eq!(listener.asked, 1);
+        let (question, _) = kind(&mut of_first).unwrap();
+        // Who comes later is asked as well.
+        let (_, mut of_second) = observers.join("n2".into());
+        assert!(matches!(kind(&mut of_second), Some((_, Kind::Ask(Ask { last: Some(0), .. })))));
+        observers.hand_on(question, lines("n1", "{}\n", 0));
+        observers.hand_on(question + 100, lines("n1", "of nobody\n", 0));
+        assert_eq!(listener.events.try_recv(), Ok(lines("n1", "{}\n", 0)));
+        observers.leave(first);
+        assert!(matches!(listener.events.try_recv(), Ok(Event::End { .. })));
+        drop(listener);
+        assert_eq!(kind(&mut of_second), Some((question, Kind::Cancel(Cancel {}))));
+        assert_eq!(observers.listeners(), 0);
+        drop(observers.ask(ask(false)).unwrap());
+    }
+
+    #[test]
+    fn a_slow_listener_is_told_what_it_missed() {
+        let observers = Arc::new(Observers::default());
+        let (_, mut questions) = observers.join("n1".into());
+        let mut listener = observers.ask(ask(true)).unwrap();
+        let (question, _) = kind(&mut questions).unwrap();
+        (0..UNREAD + 3).for_each(|_| observers.hand_on(question, lines("n1", "a\nb\n", 1)));
+        while listener.events.try_recv().is_ok() {}
+        observers.hand_on(question, lines("n1", "c\n", 0));
+        assert_eq!(listener.events.try_recv(), Ok(lines("n1", "c\n", 9)));
+        assert_eq!(observers.lost.load(Ordering::Relaxed), 6);
+    }
+
+    #[test]
+    fn there_is_room_for_so_many() {
+        let observers = Arc::new(Observers::default());
+        let all: Vec<Listener> =
+            (0..LISTENERS).map(|_| observers.ask(ask(true)).unwrap()).collect();
+        assert_eq!(observers.ask(ask(true)).err(), Some(TooMany));
+        drop(all);
+        assert!(observers.ask(ask(true)).is_ok());
+    }
+}

@@ -1,0 +1,229 @@
+//! Who talks to whom.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use hashbrown::HashMap;
+use hashbrown::hash_map::Entry;
+use model::row::{End, Key, Values};
+use model::{Direction, Measure, Protocol};
+
+use super::{Answered, Query, Select, Way};
+use crate::store::Error;
+
+/// What is one node of the graph.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Group {
+    #[default]
+    Workload,
+    Namespace,
+    Zone,
+}
+
+impl std::str::FromStr for Group {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        match text {
+            "workload" => Ok(Self::Workload),
+            "namespace" => Ok(Self::Namespace),
+            "zone" => Ok(Self::Zone),
+            _ => Err(()),
+        }
+    }
+}
+
+#[derive(Clone, Debug, Default)]
+pub struct Graph {
+    pub nodes: Vec<GraphNode>,
+    /// The busiest first.
+    pub edges: Vec<GraphEdge>,
+    pub truncated: bool,
+}
+
+/// Empty texts: there is none, or it is not known.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GraphNode {
+    pub namespace: Arc<str>,
+    pub kind: Arc<str>,
+    pub name: Arc<str>,
+    /// By which it was addressed.
+    pub services: Vec<Arc<str>>,
+    /// Empty where it is in more than one.
+    pub zone: Arc<str>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct GraphEdge {
+    /// Indices of nodes.
+    pub source: usize,
+    pub destination: usize,
+    pub protocol: Protocol,
+    pub port: u16,
+    pub values: Values,
+}
+
+/// At most `limit` edges.
+///
+/// # Errors
+/// The store cannot be read.
+pub fn graph(
+    query: &Query,
+    times_s: Range<u64>,
+    select: &Select,
+    group: Group,
+    limit: usize,
+) -> Result<Answered<Graph>, Error> {
+    let mut nodes = Nodes { group, numbers: HashMap::new(), nodes: Vec::new() };
+    let mut observed = Observed::default();
+    let answered = query.sums(
+        times_s,
+        |key| select.matches(key),
+        |key, values| {
+            let source = nodes.number(&key.source);
+            let destination = nodes.number(&key.destination);
+            if group == Group::Workload && !key.service.is_empty() {
+                let services = &mut nodes.nodes[destination].services;
+                if !services.contains(&key.service) {
+                    services.push(key.service.clone());
+                }
+            }
+            let way = Way { source, destination, protocol: key.protocol, port: key.port };
+            observed.add(key, way, values);
+        },
+    )?;
+    let edges = observed.ways().into_iter().map(|(way, values)| GraphEdge {
+        source: way.source,
+        destination: way.destination,
+        protocol: way.protocol,
+        port: way.port,
+        values,
+    });
+    let mut edges: Vec<GraphEdge> = edges.collect();
+    edges.sort_by_cached_key(|edge| {
+        (std::cmp::Reverse(weight(&edge.values)), edge.source, edge.destination, edge.port)
+    });
+    let truncated = edges.len() > limit;
+    edges.truncate(limit);
+    let mut graph = Graph { nodes: nodes.nodes, edges, truncated };
+    graph.nodes.iter_mut().for_each(|node| node.services.sort());
+    if truncated {
+        graph.drop_unused();
+    }
+    let Answered { times_s, step_s, missing, .. } = answered;
+    Ok(Answered { times_s, step_s, missing, answer: graph })
+}
+
+/// Rows, of which those of the destination's end count where the source's was not observed. That is decided for each
+/// pair of workloads, whatever they are grouped by.
+#[derive(Default)]
+struct Observed {
+    workloads: HashMap<Arc<Key>, usize>,
+    /// By pair: its source's end was observed.
+    egress: Vec<bool>,
+    rows: Vec<(usize, Direction, Way, Values)>,
+}
+
+impl Observed {
+    fn add(&mut self, key: &Key, way: Way, values: Values) {
+        let bare = |end: &End| End { zone: Arc::default(), ..end.clone() };
+        let pair = Key {
+            source: bare(&key.source),
+            destination: bare(&key.destination),
+            service: Arc::default(),
+            direction: Direction::Egress,
+            ..key.clone()
+        };
+        let next = self.egress.len();
+        let pair = *self.workloads.entry(Arc::new(pair)).or_insert(next);
+        if pair == next {
+            self.egress.push(false);
+        }
+        self.egress[pair] |= key.direction == Direction::Egress;
+        self.rows.push((pair, key.direction, way, values));
+    }
+
+    fn ways(self) -> HashMap<Way, Values> {
+        let mut ways: HashMap<Way, Values> = HashMap::new();
+        for (pair, direction, way, values) in self.rows {
+            if direction == Direction::Egress || !self.egress[pair] {
+                match ways.entry(way) {
+                    Entry::Occupied(mut sum) => sum.get_mut().merge(&values),
+                    Entry::Vacant(place) => drop(place.insert(values)),
+                }
+            }
+        }
+        ways
+    }
+}
+
+/// What goes wrong first, then what is busy.
+fn weight(values: &Values) -> (bool, u64) {
+    let sum = |measure| values.sum(measure).unwrap_or(0);
+    let bad = Measure::ALL.into_iter().any(|it| it.declaration().bad && sum(it) > 0);
+    let bytes = sum(Measure::BYTES_SENT) + sum(Measure::BYTES_RECEIVED);
+    (bad, bytes + sum(Measure::CONNECTIONS) + sum(Measure::LOOKUPS))
+}
+
+impl Graph {
+    fn drop_unused(&mut self) {
+        let mut numbers = vec![usize::MAX; self.nodes.len()];
+        let mut used = Vec::new();
+        for edge in &mut self.edges {
+            for end in [&mut edge.source, &mut edge.destination] {
+                if numbers[*end] == usize::MAX {
+                    numbers[*end] = used.len();
+                    used.push(self.nodes[*end].clone());
+                }
+                *end = numbers[*end];
+            }
+        }
+        self.nodes = used;
+    }
+}
+
+struct Nodes {
+    group: Group,
+    numbers: HashMap<[Arc<str>; 3], usize>,
+    nodes: Vec<GraphNode>,
+}
+
+impl Nodes {
+    fn number(&mut self, end: &End) -> usize {
+        let known = |text: &Arc<str>| match text.is_empty() {
+            true => Arc::from("unknown"),
+            false => text.clone(),
+        };
+        let [namespace, kind, name] = match self.group {
+            Group::Workload => [end.namespace.clone(), end.kind.clone(), end.name.clone()],
+            // What is in no namespace stays what it is.
+            Group::Namespace if end.namespace.is_empty() => {
+                [Arc::default(), end.kind.clone(), kind_or_name(end)]
+            }
+            Group::Namespace => [end.namespace.clone(), "Namespace".into(), end.namespace.clone()],
+            Group::Zone => [Arc::default(), "Zone".into(), known(&end.zone)],
+        };
+        let key = [namespace, kind, name];
+        if let Some(number) = self.numbers.get(&key) {
+            let node = &mut self.nodes[*number];
+            if node.zone != end.zone {
+                node.zone = Arc::default();
+            }
+            return *number;
+        }
+        let number = self.nodes.len();
+        let [namespace, kind, name] = key.clone();
+        let zone = end.zone.clone();
+        self.nodes.push(GraphNode { namespace, kind, name, services: Vec::new(), zone });
+        self.numbers.insert(key, number);
+        number
+    }
+}
+
+/// Everything outside is one where namespaces are.
+fn kind_or_name(end: &End) -> Arc<str> {
+    match &*end.kind {
+        End::EXTERNAL => "world".into(),
+        _ => end.name.clone(),
+    }
+}

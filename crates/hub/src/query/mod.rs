@@ -1,0 +1,147 @@
+//! Answers from what is stored: sums over a time, by whatever groups are asked for.
+
+mod graph;
+mod plan;
+mod select;
+mod series;
+#[cfg(test)]
+mod tests;
+mod workloads;
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use model::row::{End, Key, Values};
+use model::{Direction, Protocol};
+use proto::columns::merge;
+
+use crate::ingest::Ingest;
+use crate::store::{Block, Edges, Error, Level, Loss};
+
+pub use graph::{Graph, GraphEdge, GraphNode, Group, graph};
+pub use plan::{Part, plan, plan_from};
+pub use select::{Name, Select};
+pub use series::{Asked, Points, Series, Statistic, series};
+pub use workloads::{Page, Peer, Workload, page, workloads};
+
+/// A range of time, and what of it there is.
+#[derive(Clone, Debug)]
+pub struct Answered<T> {
+    /// Seconds since 1970: as asked, but for the intervals' bounds.
+    pub times_s: Range<u64>,
+    /// Of the coarsest part.
+    pub step_s: u64,
+    pub missing: Vec<Loss>,
+    pub answer: T,
+}
+
+impl<T> Answered<T> {
+    /// How long the time is.
+    pub fn seconds(&self) -> u64 {
+        self.times_s.end.saturating_sub(self.times_s.start)
+    }
+}
+
+/// Blocks that together are a time, each moment once, and the time that they are.
+struct Covered {
+    blocks: Vec<Arc<Block>>,
+    times_s: Range<u64>,
+    step_s: u64,
+}
+
+/// A blocking view on all that is stored.
+#[derive(Clone)]
+pub struct Query {
+    ingest: Arc<Ingest>,
+}
+
+/// Values as both ends told them: egress and ingress.
+#[derive(Clone, Debug, Default)]
+pub struct Sides([Values; 2]);
+
+impl Sides {
+    pub fn merge(&mut self, direction: Direction, values: &Values) {
+        self.0[direction as usize].merge(values);
+    }
+
+    /// As the source's end was observed; where it was not, as the destination's was.
+    pub fn of_source(self) -> Values {
+        let [egress, ingress] = self.0;
+        if egress.is_empty() { ingress } else { egress }
+    }
+
+    /// The other way around.
+    pub fn of_destination(self) -> Values {
+        let [egress, ingress] = self.0;
+        if ingress.is_empty() { egress } else { ingress }
+    }
+}
+
+impl Query {
+    pub fn new(ingest: Arc<Ingest>) -> Self {
+        Self { ingest }
+    }
+
+    fn blocks(&self, times_s: Range<u64>) -> Result<Covered, Error> {
+        let store = self.ingest.store();
+        let oldest_s = store.oldest_s();
+        let parts = plan(times_s, self.ingest.folded(), oldest_s);
+        let mut blocks = Vec::new();
+        for Part { level, times_s } in &parts {
+            blocks.extend(store.blocks(*level, times_s.clone())?);
+        }
+        let start = parts.iter().map(|it| it.times_s.start).min().unwrap_or(0);
+        let end = parts.iter().map(|it| it.times_s.end).max().unwrap_or(0);
+        let step = parts.iter().map(|it| it.level).max().unwrap_or(Level::TenSeconds);
+        Ok(Covered { blocks, times_s: start..end, step_s: step.seconds() })
+    }
+
+    /// The sums of all edges for which `wanted` holds.
+    fn sums(
+        &self,
+        times_s: Range<u64>,
+        wanted: impl Fn(&Key) -> bool,
+        mut give: impl FnMut(&Arc<Key>, Values),
+    ) -> Result<Answered<()>, Error> {
+        let edges = self.ingest.catalogue.edges();
+        let Covered { blocks, times_s, step_s } = self.blocks(times_s)?;
+        let key = |edge: u32| key(&edges, edge);
+        let readers = blocks.iter().filter_map(|block| {
+            let damaged = |error| tracing::error!(%error, time_s = block.time_s, "a block of history is damaged");
+            block.read().map_err(damaged).ok()
+        });
+        let merged = merge(
+            readers.collect(),
+            |edge| key(edge).is_some_and(|key| wanted(key)),
+            |edge, sum| {
+                let values = sum.take();
+                if let Some(key) = key(edge) {
+                    give(key, values);
+                }
+            },
+        );
+        if let Err(error) = merged {
+            tracing::error!(%error, "a block of history is damaged; the answer lacks what it had");
+        }
+        let missing = self.ingest.store().losses(times_s.clone())?;
+        Ok(Answered { times_s, step_s, missing, answer: () })
+    }
+}
+
+fn key(edges: &Edges, edge: u32) -> Option<&Arc<Key>> {
+    Some(&edges.get(edge as usize)?.as_ref()?.key)
+}
+
+/// What an edge of the graph is known by, whoever observed it.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+struct Way {
+    source: usize,
+    destination: usize,
+    protocol: Protocol,
+    port: u16,
+}
+
+/// Namespace, kind and name: a workload in whatever zone.
+fn workload(end: &End) -> (&Arc<str>, &Arc<str>, &Arc<str>) {
+    (&end.namespace, &end.kind, &end.name)
+}

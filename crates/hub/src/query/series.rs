@@ -1,0 +1,223 @@
+//! Values over time.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use hashbrown::{HashMap, HashSet};
+use model::measure::Shape;
+use model::row::{Distribution, Values};
+use model::{Direction, Measure};
+use proto::columns::{Reader, merge};
+
+use super::{Answered, Query, Select, Way, key, plan_from, workload};
+use crate::store::{Block, Edges, Error, Level};
+
+/// Of a distribution.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Statistic {
+    Count,
+    Mean,
+    P50,
+    P95,
+    P99,
+    Max,
+}
+
+impl Statistic {
+    pub const ALL: [Self; 6] =
+        [Self::Count, Self::Mean, Self::P50, Self::P95, Self::P99, Self::Max];
+
+    /// As the API has it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Count => "count",
+            Self::Mean => "mean",
+            Self::P50 => "p50",
+            Self::P95 => "p95",
+            Self::P99 => "p99",
+            Self::Max => "max",
+        }
+    }
+
+    /// In seconds, but for the count.
+    pub fn of(self, distribution: &Distribution) -> Option<f64> {
+        let seconds = |ns: Option<f64>| ns.map(|ns| ns / 1e9);
+        match self {
+            Self::Count => Some(distribution.count() as f64),
+            Self::Mean => seconds(distribution.mean_ns()),
+            Self::P50 => seconds(distribution.quantile_ns(0.5)),
+            Self::P95 => seconds(distribution.quantile_ns(0.95)),
+            Self::P99 => seconds(distribution.quantile_ns(0.99)),
+            Self::Max => seconds(Some(distribution.max_ns as f64)),
+        }
+    }
+}
+
+#[derive(Clone, Debug, Default)]
+pub struct Asked {
+    pub measures: Vec<Measure>,
+    pub select: Select,
+    /// A multiple of 10; `None`: so that there are some hundred values at most.
+    pub step_s: Option<u64>,
+}
+
+/// `None`: nothing was observed.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Series {
+    pub measure: Measure,
+    pub statistic: Option<Statistic>,
+    pub values: Vec<Option<f64>>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Points {
+    /// The steps' beginnings, in seconds since 1970: a value of each series for each.
+    pub times: Vec<u64>,
+    pub series: Vec<Series>,
+}
+
+/// Points of one series.
+pub const MOST_POINTS: u64 = 2000;
+const USUAL_POINTS: u64 = 360;
+
+/// A distribution gives a series for each statistic.
+///
+/// # Errors
+/// The store cannot be read.
+pub fn series(
+    query: &Query,
+    times_s: Range<u64>,
+    asked: &Asked,
+) -> Result<Answered<Points>, Error> {
+    let store = query.ingest.store();
+    let oldest_s = store.oldest_s();
+    let (level, step_s) = step(&times_s, asked.step_s, oldest_s);
+    let start = times_s.start - times_s.start % step_s;
+    let end = times_s.end.max(times_s.start + 1).next_multiple_of(step_s);
+    let mut blocks = Vec::new();
+    for part in plan_from(level, start..end, query.ingest.folded(), oldest_s) {
+        blocks.extend(store.blocks(part.level, part.times_s)?);
+    }
+    let edges = query.ingest.catalogue.edges();
+    let mut ways = Ways::new(&edges, &asked.select);
+    ways.see(&blocks);
+    let times: Vec<u64> = (start..end).step_by(step_s as usize).collect();
+    let mut sums = vec![Values::default(); times.len()];
+    let mut by_step: HashMap<usize, Vec<&Arc<Block>>> = HashMap::new();
+    for block in &blocks {
+        by_step
+            .entry((block.time_s.saturating_sub(start) / step_s) as usize)
+            .or_default()
+            .push(block);
+    }
+    for (place, blocks) in by_step {
+        let Some(sum) = sums.get_mut(place) else { continue };
+        let readers = blocks
+            .iter()
+            .filter_map(|block| Reader::of(&block.columns, |it| asked.measures.contains(&it)).ok());
+        let wanted = |edge| ways.counts(edge);
+        let merged = merge(readers.collect(), wanted, |_, row| sum.merge(&row.take()));
+        if let Err(error) = merged {
+            tracing::error!(%error, "a block of history is damaged; the answer lacks what it had");
+        }
+    }
+    // The last step may not be over: a mean is of the time that is.
+    let known_s = blocks.iter().map(|it| it.until_s()).max().unwrap_or(end);
+    let lengths =
+        times.iter().map(|time| (time + step_s).min(known_s).saturating_sub(*time).max(1));
+    let lengths: Vec<u64> = lengths.collect();
+    let series = asked.measures.iter().flat_map(|measure| of(*measure, &sums, &lengths));
+    let series = series.collect();
+    let missing = store.losses(start..end)?;
+    Ok(Answered { times_s: start..end, step_s, missing, answer: Points { times, series } })
+}
+
+fn of(measure: Measure, sums: &[Values], lengths_s: &[u64]) -> Vec<Series> {
+    if !measure.is_distribution() {
+        let values = sums.iter().zip(lengths_s).map(|(sum, length_s)| {
+            let value = sum.sum(measure)? as f64;
+            Some(if measure.shape() == Shape::Gauge { value / *length_s as f64 } else { value })
+        });
+        return vec![Series { measure, statistic: None, values: values.collect() }];
+    }
+    let series = Statistic::ALL.map(|statistic| {
+        let values = sums.iter().map(|sum| statistic.of(sum.distribution(measure)?));
+        Series { measure, statistic: Some(statistic), values: values.collect() }
+    });
+    series.into()
+}
+
+/// A level that reaches back to the beginning, and a step that is a multiple of it.
+fn step(
+    times_s: &Range<u64>,
+    asked_s: Option<u64>,
+    oldest_s: crate::store::PerLevel<Option<u64>>,
+) -> (Level, u64) {
+    let length_s = times_s.end.saturating_sub(times_s.start).max(1);
+    let nice =
+        [10, 20, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14_400, 21_600, 43_200, 86_400];
+    let usual = nice.into_iter().find(|step| length_s / step <= USUAL_POINTS);
+    let fewest = length_s.div_ceil(MOST_POINTS);
+    let mut step_s = asked_s.unwrap_or(usual.unwrap_or(86_400)).max(fewest).next_multiple_of(10);
+    let fits = |level: &Level| step_s.is_multiple_of(level.seconds());
+    let mut level = Level::ALL.into_iter().rev().find(fits).unwrap_or(Level::TenSeconds);
+    while let Some(coarser) = Level::ALL.get(level as usize + 1).copied() {
+        let oldest = oldest_s[..=level as usize].iter().flatten().min().copied();
+        let older = oldest_s[coarser as usize];
+        if oldest.is_none_or(|oldest| times_s.start >= oldest)
+            || older.is_none_or(|it| Some(it) >= oldest)
+        {
+            break;
+        }
+        level = coarser;
+        step_s = step_s.next_multiple_of(level.seconds());
+    }
+    (level, step_s)
+}
+
+/// Which edges count: of two ends that told of the same, the source's.
+struct Ways<'a> {
+    edges: &'a Edges,
+    /// By edge; `None`: not wanted.
+    wanted: Vec<Option<Way>>,
+    egress: HashSet<Way>,
+}
+
+impl<'a> Ways<'a> {
+    fn new(edges: &'a Edges, select: &Select) -> Self {
+        let mut numbers: HashMap<_, usize> = HashMap::new();
+        let wanted = (0..edges.len()).map(|edge| {
+            let key = key(edges, edge as u32).filter(|key| select.matches(key))?;
+            let mut number = |end| {
+                let next = numbers.len();
+                *numbers.entry(workload(end)).or_insert(next)
+            };
+            let (source, destination) = (number(&key.source), number(&key.destination));
+            Some(Way { source, destination, protocol: key.protocol, port: key.port })
+        });
+        Self { edges, wanted: wanted.collect(), egress: HashSet::new() }
+    }
+
+    fn see(&mut self, blocks: &[Arc<Block>]) {
+        let mut seen = vec![false; self.wanted.len()];
+        for block in blocks {
+            let Ok(mut reader) = Reader::of(&block.columns, |_| false) else { continue };
+            while let Ok(Some(edge)) = reader.advance() {
+                if let Some(seen) = seen.get_mut(edge as usize) {
+                    *seen = true;
+                }
+            }
+        }
+        for (edge, _) in seen.iter().enumerate().filter(|(_, seen)| **seen) {
+            let egress =
+                key(self.edges, edge as u32).is_some_and(|it| it.direction == Direction::Egress);
+            self.egress.extend(self.wanted[edge].filter(|_| egress));
+        }
+    }
+
+    fn counts(&self, edge: u32) -> bool {
+        let Some(Some(way)) = self.wanted.get(edge as usize) else { return false };
+        let egress = key(self.edges, edge).is_some_and(|it| it.direction == Direction::Egress);
+        egress || !self.egress.contains(way)
+    }
+}

@@ -1,0 +1,98 @@
+//! Rows of one interval, by edge.
+
+use std::ops::RangeInclusive;
+
+use model::row::Values;
+use proto::columns::{Malformed, Reader, Writer};
+
+use super::Level;
+
+/// Of one block: so that who asks for one edge need not read all.
+const MOST_ROWS: usize = 16_384;
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Block {
+    pub level: Level,
+    /// The interval's beginning, in seconds since 1970.
+    pub time_s: u64,
+    pub rows: u32,
+    /// The first edge and the last.
+    pub edges: RangeInclusive<u32>,
+    /// As [`proto::columns`] has them, not compressed.
+    pub columns: Vec<u8>,
+}
+
+impl Block {
+    /// # Errors
+    /// It is none.
+    pub fn read(&self) -> Result<Reader<'_>, Malformed> {
+        Reader::new(&self.columns)
+    }
+
+    /// What it takes in memory.
+    pub fn bytes(&self) -> usize {
+        self.columns.len() + size_of::<Self>()
+    }
+
+    pub fn until_s(&self) -> u64 {
+        self.time_s + self.level.seconds()
+    }
+}
+
+/// Blocks of `rows`, which must ascend by edge.
+pub fn blocks<V: std::borrow::Borrow<Values>>(
+    level: Level,
+    time_s: u64,
+    rows: impl IntoIterator<Item = (u32, V)>,
+) -> Vec<Block> {
+    let mut building =
+        Building { level, time_s, first: 0, writer: Writer::default(), done: vec![] };
+    for (edge, values) in rows {
+        building.push(edge, values.borrow());
+    }
+    building.finish()
+}
+
+/// Blocks in the making.
+pub struct Building {
+    level: Level,
+    time_s: u64,
+    first: u32,
+    writer: Writer,
+    done: Vec<Block>,
+}
+
+impl Building {
+    pub fn new(level: Level, time_s: u64) -> Self {
+        Self { level, time_s, first: 0, writer: Writer::default(), done: Vec::new() }
+    }
+
+    pub fn push(&mut self, edge: u32, values: &Values) {
+        if self.writer.rows() == 0 {
+            self.first = edge;
+        }
+        self.writer.push(edge, values);
+        if self.writer.rows() == MOST_ROWS {
+            self.close();
+        }
+    }
+
+    pub fn finish(mut self) -> Vec<Block> {
+        self.close();
+        self.done
+    }
+
+    fn close(&mut self) {
+        let writer = std::mem::take(&mut self.writer);
+        if writer.rows() == 0 {
+            return;
+        }
+        self.done.push(Block {
+            level: self.level,
+            time_s: self.time_s,
+            rows: writer.rows() as u32,
+            edges: self.first..=writer.last(),
+            columns: writer.finish(),
+        });
+    }
+}

@@ -1,0 +1,104 @@
+//! Where rows are added up: distributions lie open, so that a bucket is one addition.
+
+use model::Measure;
+use model::row::{Distribution, Values};
+
+pub struct Sum {
+    present: u64,
+    sums: [u64; Measure::ALL.len()],
+    distributions: Vec<Open>,
+}
+
+/// A distribution with all its buckets.
+pub struct Open {
+    counts: [u64; 256],
+    /// The buckets from the first to before the second have been touched.
+    touched: (u16, u16),
+    sum_ns: u64,
+    max_ns: u64,
+}
+
+impl Default for Open {
+    fn default() -> Self {
+        Self { counts: [0; 256], touched: (256, 0), sum_ns: 0, max_ns: 0 }
+    }
+}
+
+impl Default for Sum {
+    fn default() -> Self {
+        let distributions = Measure::ALL.map(|it| usize::from(it.is_distribution()));
+        let distributions = distributions.iter().map(|_| Open::default()).collect();
+        Self { present: 0, sums: [0; Measure::ALL.len()], distributions }
+    }
+}
+
+impl Sum {
+    #[inline]
+    pub fn add(&mut self, measure: Measure, value: u64) {
+        let code = measure.code() as usize;
+        self.present |= 1 << code;
+        self.sums[code] = self.sums[code].saturating_add(value);
+    }
+
+    #[inline]
+    pub(super) fn distribution(&mut self, measure: Measure) -> &mut Open {
+        self.present |= 1 << measure.code();
+        &mut self.distributions[measure.code() as usize]
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.present == 0
+    }
+
+    /// The values, and it is empty again.
+    pub fn take(&mut self) -> Values {
+        let mut values = Values::default();
+        let present = std::mem::take(&mut self.present);
+        for measure in Measure::ALL {
+            let code = measure.code() as usize;
+            if present & 1 << code == 0 {
+                continue;
+            }
+            if !measure.is_distribution() {
+                values.add(measure, std::mem::take(&mut self.sums[code]));
+            } else if let Some(it) = values.distribution_mut(measure) {
+                *it = self.distributions[code].take();
+            }
+        }
+        values
+    }
+}
+
+impl Open {
+    #[inline]
+    pub fn add(&mut self, index: u8, count: u64) {
+        let place = u16::from(index);
+        self.touched = (self.touched.0.min(place), self.touched.1.max(place + 1));
+        let sum = &mut self.counts[index as usize];
+        *sum = sum.saturating_add(count);
+    }
+
+    /// `last`: the last bucket of what has been added, and where in it the greatest value is.
+    #[inline]
+    pub fn end(&mut self, sum_ns: u64, last: Option<u8>, step: u8) {
+        self.sum_ns = self.sum_ns.saturating_add(sum_ns);
+        // Only what reaches the last bucket so far can be the greatest.
+        if let Some(last) = last.filter(|it| u16::from(*it) + 1 >= self.touched.1) {
+            self.max_ns = self.max_ns.max(Distribution::max_ns_of(last, step));
+        }
+    }
+
+    fn take(&mut self) -> Distribution {
+        let (from, until) = std::mem::replace(&mut self.touched, (256, 0));
+        let buckets = (from..until).filter_map(|index| {
+            let count = std::mem::take(&mut self.counts[index as usize]);
+            (count > 0).then_some((index as u8, count))
+        });
+        let buckets: Vec<(u8, u64)> = buckets.collect();
+        Distribution::from_parts(
+            std::mem::take(&mut self.sum_ns),
+            std::mem::take(&mut self.max_ns),
+            buckets,
+        )
+    }
+}
