@@ -40,6 +40,11 @@ export function link(patch: Partial<Place>): string {
   return query === "" ? "?" : `?${query}`;
 }
 
+/** Follows a link of ours without loading the page anew. */
+export function turnBySearch(query: string): void {
+  show(parse(query), false);
+}
+
 const system = window.matchMedia("(prefers-color-scheme: light)");
 const systemLight = signal(system.matches);
 system.addEventListener("change", () => {

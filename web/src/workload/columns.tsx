@@ -1,0 +1,56 @@
+// Columns for values: one for each measure that the hub has, so that a new kind of record comes with its own.
+
+import type { Measure, Values } from "../api/wire.ts";
+import { numberOf, titleOf } from "../format/measure.ts";
+import { change, quantity } from "../format/quantity.ts";
+import type { Column } from "../table/order.ts";
+
+export function valueColumns<T>(
+  measures: readonly Measure[],
+  rows: readonly T[],
+  values: (row: T) => Values | undefined,
+  prefix = "",
+): Column<T>[] {
+  return measures.flatMap((measure) => {
+    const now = (row: T) => numberOf(values(row)?.[measure.name]);
+    // What nobody has takes no room.
+    if (!rows.some((row) => now(row) !== undefined)) return [];
+    return [
+      {
+        key: `${prefix}${measure.name}`,
+        title: titleOf(measure),
+        width: "minmax(92px, 1fr)",
+        right: true,
+        sort: now,
+        show: (row: T) => {
+          const value = now(row);
+          const text = quantity(value, measure.unit);
+          return measure.bad && value !== undefined && value > 0 ? <span class="bad">▲ {text}</span> : text;
+        },
+      },
+    ];
+  });
+}
+
+export function changeColumn<T>(
+  measure: Measure | undefined,
+  now: (row: T) => Values | undefined,
+  was: (row: T) => Values | undefined,
+): Column<T>[] {
+  if (!measure) return [];
+  const one = (row: T) => numberOf(now(row)?.[measure.name]);
+  const other = (row: T) => numberOf(was(row)?.[measure.name]);
+  return [
+    {
+      key: "change",
+      title: `${measure.title} vs before`,
+      width: "minmax(110px, 1fr)",
+      right: true,
+      sort: (row) => {
+        const [a, b] = [one(row), other(row)];
+        return a === undefined || b === undefined ? undefined : a / b;
+      },
+      show: (row) => change(one(row), other(row)),
+    },
+  ];
+}
