@@ -249,7 +249,7 @@ export function valuesOf(call: Call, span_s: number, share: number): Values {
   });
   if (call.protocol === "UDP") {
     const values: Values = { bytes_sent: connections * 60, bytes_received: connections * 140, lookups: connections };
-    values.lookup_failures = Math.round(connections * 0.003);
+    values.lookup_failures = Math.round(connections * 0.0005);
     if (connections > 0) values.lookup = spread(call.latency_s);
     return values;
   }

@@ -21,13 +21,33 @@ interface Props {
   times: number[];
   lines: Line[];
   format: (value: number | null | undefined) => string;
+  /** Ticks at powers of two: what is counted in KiB. */
+  binary: boolean;
   onRange: (since_s: number, until_s: number) => void;
 }
 
 const DASHES: Record<string, number[]> = { "0": [], "1": [7, 3], "2": [2, 3], bad: [] };
 const HEIGHT = 150;
+const BINARY = Array.from({ length: 50 }, (_, power) => 2 ** power);
+const DAY_S = 86_400;
 
-export function Plot({ label, times, lines, format, onRange }: Props) {
+/** Hours and minutes; days where there are several, seconds where there are few minutes. */
+function clocks(times_s: readonly number[]): string[] {
+  const two = (value: number) => String(value).padStart(2, "0");
+  const first = times_s[0] ?? 0;
+  const last = times_s.at(-1) ?? first;
+  const step = times_s.length > 1 ? times_s[1]! - first : 1;
+  return times_s.map((time_s) => {
+    const time = new Date(time_s * 1000);
+    const day = `${two(time.getMonth() + 1)}-${two(time.getDate())}`;
+    if (step >= DAY_S) return day;
+    const clock = `${two(time.getHours())}:${two(time.getMinutes())}`;
+    if (last - first > DAY_S) return `${day} ${clock}`;
+    return step < 60 ? `${clock}:${two(time.getSeconds())}` : clock;
+  });
+}
+
+export function Plot({ label, times, lines, format, binary, onRange }: Props) {
   const box = useRef<HTMLDivElement>(null);
   const latest = useRef({ format, onRange });
   latest.current = { format, onRange };
@@ -60,11 +80,17 @@ export function Plot({ label, times, lines, format, onRange }: Props) {
         // A line at 0 stays at the bottom, and a flat one is not blown up to noise.
         scales: { y: { range: (_, __, most) => [0, most > 0 ? most * 1.1 : 1] } },
         axes: [
-          { ...axis, size: 26, gap: 3 },
-          { ...axis, size: 68, gap: 4, values: (_, ticks) => ticks.map((tick) => latest.current.format(tick)) },
+          { ...axis, size: 24, gap: 3, space: 70, values: (_, ticks) => clocks(ticks) },
+          {
+            ...axis,
+            size: 74,
+            gap: 4,
+            values: (_, ticks) => ticks.map((tick) => latest.current.format(tick)),
+            ...(binary ? { incrs: BINARY } : {}),
+          },
         ],
         series: [
-          { label: "Time", value: "{HH}:{mm}:{ss}" },
+          { label: "Time", value: (_, time) => (time === null ? "" : clocks([time])[0]!) },
           ...lines.map((line) => ({
             label: line.title,
             stroke: line.before ? token("--muted") : tones[String(line.tone)]!,

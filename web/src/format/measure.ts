@@ -41,18 +41,42 @@ export function wholeOf(bad: Measure, list: readonly Measure[]): string | undefi
 
 export type Health = "unknown" | "good" | "strained" | "failing";
 
-/** What is wrong, by the bad measures: failing from `threshold` on (a share, where the hub says of what). */
+/** Below the threshold by less than this factor, it is told at least. */
+export const STRAIN = 0.1;
+
+/** Whether a value of a bad measure is failing (from `threshold` on, a share of what it is a part of), or near it. */
+export function judge(
+  measure: Measure,
+  value: number | undefined,
+  values: Values | undefined,
+  list: readonly Measure[],
+  threshold: number,
+): Health {
+  if (value === undefined || Number.isNaN(value)) return "unknown";
+  if (!measure.bad || value <= 0) return "good";
+  const of = wholeOf(measure, list);
+  const whole = of === undefined ? undefined : numberOf(values?.[of]);
+  // Of something, but of what is not known: that something is wrong must still be seen.
+  if (whole === undefined || whole <= 0) return "failing";
+  const share = value / whole;
+  return share >= threshold ? "failing" : share >= threshold * STRAIN ? "strained" : "good";
+}
+
+/** The worst of all bad measures. */
 export function health(values: Values | undefined, list: readonly Measure[], threshold: number): Health {
   if (!values) return "unknown";
   let worst: Health = "good";
   for (const measure of list) {
-    if (!measure.bad) continue;
-    const value = numberOf(values[measure.name]);
-    if (value === undefined || value <= 0) continue;
-    const of = wholeOf(measure, list);
-    const whole = of === undefined ? undefined : numberOf(values[of]);
-    if (whole !== undefined && whole > 0 && value / whole < threshold) worst = "strained";
-    else return "failing";
+    const found = measure.bad ? judge(measure, numberOf(values[measure.name]), values, list, threshold) : "good";
+    if (found === "failing") return found;
+    if (found === "strained") worst = found;
   }
   return worst;
 }
+
+export const SIGNS: Record<Health, { glyph: string; tone: string }> = {
+  unknown: { glyph: "", tone: "" },
+  good: { glyph: "●", tone: "muted" },
+  strained: { glyph: "◆", tone: "warn" },
+  failing: { glyph: "▲", tone: "bad" },
+};

@@ -2,11 +2,12 @@
 
 import { useMemo } from "preact/hooks";
 import type { Measure } from "../api/wire.ts";
-import { DEFAULT_STATISTIC, titleOf } from "../format/measure.ts";
+import { DEFAULT_STATISTIC, judge, titleOf, wholeOf } from "../format/measure.ts";
 import { change, quantity } from "../format/quantity.ts";
 import { go, place } from "../state/place.ts";
 import { Grid } from "../table/grid.tsx";
 import type { Column } from "../table/order.ts";
+import { Judged } from "../workload/columns.tsx";
 import { Health } from "./panel.tsx";
 import { type Item, merge, type Scene } from "./scene.ts";
 import { columnOf, nameOf, type Table } from "./table.ts";
@@ -30,7 +31,7 @@ export function EdgeTable(props: {
   matches: Set<number> | undefined;
 }) {
   const { table, scene, measures, measure, matches } = props;
-  const { sort, selected, statistic } = place.value;
+  const { sort, selected, statistic, threshold } = place.value;
   const edges = useMemo(() => {
     const list = Array.from({ length: scene.from.length }, (_, edge) => edge);
     return matches ? list.filter((edge) => matches.has(scene.from[edge]!) || matches.has(scene.to[edge]!)) : list;
@@ -50,6 +51,8 @@ export function EdgeTable(props: {
       const column = columnOf(table, one.name, kept);
       if (!column) return [];
       const weights = columnOf(table, one.name, "count")?.now;
+      const ofName = one.bad ? wholeOf(one, measures) : undefined;
+      const of = ofName === undefined ? undefined : columnOf(table, ofName);
       const now = (edge: number) => merge(rowsOf(scene, edge), column.now, column.statistic, weights);
       const made: Column<number>[] = [
         {
@@ -60,11 +63,9 @@ export function EdgeTable(props: {
           sort: now,
           show: (edge) => {
             const value = now(edge);
-            return one.bad && value > 0 ? (
-              <span class="bad">▲ {quantity(value, one.unit)}</span>
-            ) : (
-              quantity(value, one.unit)
-            );
+            const whole = of ? merge(rowsOf(scene, edge), of.now, undefined, undefined) : undefined;
+            const state = judge(one, value, whole === undefined ? {} : { [ofName!]: whole }, measures, threshold);
+            return <Judged state={state} text={quantity(value, one.unit)} />;
           },
         },
       ];
@@ -106,7 +107,7 @@ export function EdgeTable(props: {
       { key: "port", title: "Port", width: "96px", sort: ports, show: ports },
       ...values,
     ];
-  }, [table, scene, measures, measure, statistic]);
+  }, [table, scene, measures, measure, statistic, threshold]);
 
   return (
     <Grid

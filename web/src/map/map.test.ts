@@ -4,7 +4,7 @@ import { Mock } from "../../mock/server.ts";
 import type { Graph, GraphEdge } from "../api/wire.ts";
 import { DEFAULTS } from "../state/url.ts";
 import { heightsOf, levels } from "./level.ts";
-import { type Group, pack, step } from "./pack.ts";
+import { type Group, NODE_WIDTH, pack, step } from "./pack.ts";
 import { arrange, FAILING, GONE, merge, NEW, type Scene, type Spec, toggled } from "./scene.ts";
 import { type Table, tabulate } from "./table.ts";
 
@@ -79,7 +79,7 @@ describe("packing", () => {
   };
 
   test("sizes go in steps", () => {
-    expect([1, 2, 3, 4, 5, 7, 9, 13, 17, 25].map(step)).toEqual([1, 2, 3, 4, 6, 8, 12, 16, 24, 32]);
+    expect([1, 2, 3, 4, 5, 7, 9, 13, 17, 25].map(step)).toEqual([1, 2, 3, 4, 5, 8, 10, 13, 20, 25]);
   });
 
   test("nothing overlaps", () => {
@@ -104,7 +104,7 @@ describe("packing", () => {
     const { frames, x, y } = pack(groups([30, 5]), 35);
     for (let id = 0; id < 35; id++) {
       const frame = frames.find(({ name }) => name === (id < 30 ? "g0" : "g1"))!;
-      expect(x[id]! >= frame.x && x[id]! + 172 <= frame.x + frame.width).toBe(true);
+      expect(x[id]! >= frame.x && x[id]! + NODE_WIDTH <= frame.x + frame.width).toBe(true);
       expect(y[id]! >= frame.y && y[id]! + 24 <= frame.y + frame.height).toBe(true);
     }
   });

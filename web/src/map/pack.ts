@@ -2,20 +2,19 @@
 // Callers stand left of what they call; in a column names are in order, so that a name is found by eye. Sizes go in
 // steps with room to spare, so that one service more rarely moves what is not in its own column.
 
-export const NODE_WIDTH = 172;
+export const NODE_WIDTH = 164;
 export const NODE_HEIGHT = 24;
 export const FOLDED_WIDTH = 188;
 export const FOLDED_HEIGHT = 40;
 const ROW = 30;
-const COLUMN = 196;
+const COLUMN = 184;
 const PADDING = 12;
 const HEADING = 26;
-const GAP_X = 72;
+const GAP_X = 64;
 const GAP_Y = 20;
 
-/** Width by height of a frame; of the whole it becomes about that of a screen, as columns are never quite full. */
-const ASPECT = 1.7;
-const WHOLE_ASPECT = 1;
+/** Width by height, of a frame and of the whole: about that of a screen. */
+const ASPECT = 1.6;
 
 export interface Group {
   name: string;
@@ -45,10 +44,10 @@ export interface Packing {
   height: number;
 }
 
-/** The next size in steps of a third to a half: 1 2 3 4 6 8 12 16 24 ... */
+/** The next size in steps of about a quarter: 1 2 3 4 5 6 8 10 12 15 19 ... */
 export function step(rows: number): number {
   let size = 1;
-  while (size < rows) size = size < 4 ? size + 1 : Number.isInteger(Math.log2(size)) ? size * 1.5 : (size / 3) * 4;
+  while (size < rows) size = Math.max(size + 1, Math.round(size * 1.25));
   return size;
 }
 
@@ -81,40 +80,59 @@ function inside(group: Group): Inside {
   };
 }
 
-/** `count`: how many ids there are. Groups in any order. */
-export function pack(groups: readonly Group[], count: number): Packing {
-  const sized = groups.map((group) => ({ group, level: Math.round(2 * group.level), ...inside(group) }));
-  sized.sort((a, b) => a.level - b.level || (a.group.name < b.group.name ? -1 : 1));
-  const area = sized.reduce((sum, one) => sum + (one.width + GAP_X) * (one.height + GAP_Y), 0);
-  const tallest = sized.reduce((most, one) => Math.max(most, one.height), 0);
-  // In steps as well: else every new service would break the columns anew.
-  const tall = Math.max(tallest, step(Math.ceil(Math.sqrt(area / WHOLE_ASPECT) / ROW)) * ROW);
+type Sized = Inside & { group: Group; level: number };
 
-  const packing: Packing = {
-    frames: [],
-    x: new Float32Array(count).fill(Number.NaN),
-    y: new Float32Array(count).fill(Number.NaN),
-    width: 0,
-    height: 0,
-  };
+/** Frames in columns of at most this height, a column for each level or more. */
+function stack(sized: readonly Sized[], tall: number): { left: number; top: number; one: Sized }[] {
   let left = 0;
   let top = 0;
   let wide = 0;
   let level: number | undefined;
-  for (const one of sized) {
-    const full = top > 0 && top + one.height > tall;
-    if (level !== undefined && (level !== one.level || full)) {
+  return sized.map((one) => {
+    if (level !== undefined && (level !== one.level || (top > 0 && top + one.height > tall))) {
       left += wide + GAP_X;
       top = 0;
       wide = 0;
     }
     level = one.level;
-    place(packing, one, left, top);
+    const placed = { left, top, one };
     top += one.height + GAP_Y;
     wide = Math.max(wide, one.width);
-    packing.width = Math.max(packing.width, left + one.width);
-    packing.height = Math.max(packing.height, top - GAP_Y);
+    return placed;
+  });
+}
+
+function extent(placed: readonly { left: number; top: number; one: Sized }[]): { width: number; height: number } {
+  return {
+    width: placed.reduce((most, { left, one }) => Math.max(most, left + one.width), 0),
+    height: placed.reduce((most, { top, one }) => Math.max(most, top + one.height), 0),
+  };
+}
+
+/** `count`: how many ids there are. Groups in any order. */
+export function pack(groups: readonly Group[], count: number): Packing {
+  const sized = groups.map((group) => ({ group, level: Math.round(group.level), ...inside(group) }));
+  sized.sort((a, b) => a.level - b.level || (a.group.name < b.group.name ? -1 : 1));
+  // Of a few heights, each half as much again as the one before, the one that is seen largest on a screen. In such
+  // steps another one is rarely better after a small change; taller only if it is better by more than that.
+  const least = sized.reduce((most, one) => Math.max(most, one.height), FOLDED_HEIGHT);
+  let best: ReturnType<typeof stack> = [];
+  let largest = 0;
+  for (let tall = 160; tall < 200_000; tall *= 1.5) {
+    if (tall * 1.5 < least) continue;
+    const placed = stack(sized, tall);
+    const { width, height } = extent(placed);
+    const scale = 1 / Math.max(width / ASPECT, height, 1);
+    if (scale > largest * 1.08) [best, largest] = [placed, scale];
+    if (tall > least + sized.length * (FOLDED_HEIGHT + GAP_Y) && height < tall) break;
   }
+  const packing: Packing = {
+    frames: [],
+    x: new Float32Array(count).fill(Number.NaN),
+    y: new Float32Array(count).fill(Number.NaN),
+    ...extent(best),
+  };
+  for (const { left, top, one } of best) place(packing, one, left, top);
   return packing;
 }
 

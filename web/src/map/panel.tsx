@@ -4,11 +4,13 @@ import { useMemo } from "preact/hooks";
 import type { Measure } from "../api/wire.ts";
 import { wholeOf } from "../format/measure.ts";
 import { change, percent, quantity, whole } from "../format/quantity.ts";
-import { go, link } from "../state/place.ts";
+import { measures } from "../state/measures.ts";
+import { go, link, place } from "../state/place.ts";
+import { Judged } from "../workload/columns.tsx";
 import { GLYPHS, HEALTH_CLASSES, HEALTH_NAMES } from "./ink.ts";
 import { FAILING, type Item, type Scene } from "./scene.ts";
 import { nameOf, type Table } from "./table.ts";
-import { edgeKey, edgesOf, locate, rowsOf, type Total, totals } from "./totals.ts";
+import { edgeKey, edgesOf, judged, locate, rowsOf, type Total, totals } from "./totals.ts";
 
 interface Props {
   table: Table;
@@ -59,15 +61,17 @@ function Numbers({ list, compared }: { list: Total[]; compared: boolean }) {
         </tr>
       </thead>
       <tbody>
-        {list.map(({ measure, statistic, now, was }) => {
-          const isBad = measure.bad && now > 0;
+        {list.map((total) => {
+          const { measure, statistic, now, was } = total;
+          const state = judged(total, list, measures.value, place.value.threshold);
           return (
             <tr key={measure.name + (statistic ?? "")}>
               <td>
-                {isBad ? <span class="bad">▲ </span> : null}
                 {measure.title} {statistic ? <span class="muted">{statistic}</span> : null}
               </td>
-              <td class={`right ${isBad ? "bad" : ""}`}>{quantity(now, measure.unit)}</td>
+              <td class="right">
+                <Judged state={state} text={quantity(now, measure.unit)} />
+              </td>
               {compared ? <td class="right muted">{quantity(was, measure.unit)}</td> : null}
               {compared ? <td class="right">{change(now, was)}</td> : null}
             </tr>

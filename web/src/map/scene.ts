@@ -1,7 +1,7 @@
 // What is to be seen of a table: which nodes, folded how, which edges between them, how well they fare.
 
 import type { Measure } from "../api/wire.ts";
-import { wholeOf } from "../format/measure.ts";
+import { STRAIN, wholeOf } from "../format/measure.ts";
 import type { Folds } from "../state/url.ts";
 import type { Heights } from "./level.ts";
 import { FOLDED_HEIGHT, FOLDED_WIDTH, type Frame, type Group, NODE_HEIGHT, NODE_WIDTH, pack } from "./pack.ts";
@@ -106,7 +106,8 @@ export function healthOf(table: Table, measures: readonly Measure[], threshold: 
       const value = bad.now[row]!;
       if (!(value > 0)) continue;
       const total = whole ? whole.now[row]! : Number.NaN;
-      const found = total > 0 && value / total < threshold ? STRAINED : FAILING;
+      const share = total > 0 ? value / total : 1;
+      const found = share >= threshold ? FAILING : share >= threshold * STRAIN ? STRAINED : GOOD;
       if (found > health[row]!) health[row] = found;
     }
   }

@@ -1,7 +1,7 @@
 // The numbers of an edge or a node for people: every measure that is known of it, now and before.
 
 import type { Measure } from "../api/wire.ts";
-import { STATISTICS } from "../format/measure.ts";
+import { type Health, judge, STATISTICS } from "../format/measure.ts";
 import { merge, type Scene } from "./scene.ts";
 import { columnOf, type Table } from "./table.ts";
 
@@ -66,4 +66,10 @@ export function locate(scene: Scene, key: string): { item: number | undefined; e
   for (let edge = 0; edge < scene.from.length; edge++)
     if (scene.from[edge] === start && scene.to[edge] === end) return { ...none, edge };
   return none;
+}
+
+/** Whether one of these totals is bad, by the others. */
+export function judged(total: Total, list: readonly Total[], measures: readonly Measure[], threshold: number): Health {
+  const values = Object.fromEntries(list.flatMap((one) => (one.statistic ? [] : [[one.measure.name, one.now]])));
+  return judge(total.measure, total.now, values, measures, threshold);
 }

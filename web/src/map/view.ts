@@ -16,9 +16,15 @@ export interface Listener {
 }
 
 const LABEL_FONT = 12;
+/** What a box has room for: from further away, fewer letters that can still be read. */
+const LARGEST_FONT = 19;
 /** Below this a name could not be read. */
 const LABEL_ZOOM = 0.42;
 const SETTLED_MS = 250;
+
+function titleOf(namespace: string): string {
+  return namespace === "-" ? "no namespace" : namespace;
+}
 
 export class MapView {
   readonly #canvas: HTMLCanvasElement;
@@ -191,6 +197,7 @@ export class MapView {
     plane();
     const near = this.#paintMarked(scene, marked);
     this.#paintItems(scene, near);
+    if (zoom < LABEL_ZOOM) this.#paintFrameNames(scene);
     this.frames += 1;
     if (more) this.draw();
     else if (this.frames === 1 || !performance.getEntriesByName("map-drawn").length) performance.mark("map-drawn");
@@ -209,7 +216,7 @@ export class MapView {
     const { zoom } = this.#camera;
     context.lineWidth = 1 / zoom;
     context.textBaseline = "middle";
-    const font = Math.min(40, Math.max(LABEL_FONT, 11 / zoom));
+    const font = Math.min(21, Math.max(LABEL_FONT, 11 / zoom));
     for (const frame of scene.frames) {
       if (frame.folded || frame.name === "" || !this.#inSight(frame)) continue;
       context.fillStyle = ink.surface;
@@ -218,10 +225,30 @@ export class MapView {
       context.roundRect(frame.x, frame.y, frame.width, frame.height, 4);
       context.fill();
       context.stroke();
+      if (zoom < LABEL_ZOOM) continue;
       context.fillStyle = ink.muted;
       context.font = `600 ${font}px ${ink.sans}`;
-      const text = `▾ ${frame.name === "-" ? "no namespace" : frame.name}  ${count(frame.count)}`;
-      context.fillText(this.#cut(text, frame.width - 16, font), frame.x + 8, frame.y + Math.max(14, font * 0.75));
+      const text = `▾ ${titleOf(frame.name)}  ${count(frame.count)}`;
+      context.fillText(this.#cut(text, frame.width - 16, font), frame.x + 8, frame.y + 14);
+    }
+  }
+
+  /** From far away the namespaces' names are what can be read: over the boxes, which have none then. */
+  #paintFrameNames(scene: Scene): void {
+    const context = this.#context;
+    const ink = this.#ink;
+    const { zoom } = this.#camera;
+    const font = 12 / zoom;
+    context.font = `600 ${font}px ${ink.sans}`;
+    for (const frame of scene.frames) {
+      if (frame.folded || frame.name === "" || !this.#inSight(frame) || frame.width * zoom < 28) continue;
+      const text = this.#cut(titleOf(frame.name), frame.width, font);
+      context.globalAlpha = 0.86;
+      context.fillStyle = ink.bg;
+      context.fillRect(frame.x, frame.y, context.measureText(text).width + font * 0.6, font * 1.35);
+      context.globalAlpha = 1;
+      context.fillStyle = ink.text;
+      context.fillText(text, frame.x + font * 0.3, frame.y + font * 0.7);
     }
   }
 
@@ -285,13 +312,7 @@ export class MapView {
       context.lineWidth = (isMarked ? 2 : 1) / Math.max(zoom, 0.4);
       if (zoom < LABEL_ZOOM && item.node >= 0) {
         // Too small for a name or a round corner.
-        context.fillStyle = isMarked
-          ? ink.accent
-          : item.health === FAILING
-            ? ink.bad
-            : item.health
-              ? ink.warn
-              : ink.strong;
+        context.fillStyle = isMarked ? ink.accent : item.health === FAILING ? ink.bad : ink.edge;
         context.fillRect(item.x, item.y, item.width, item.height);
         if (item.health === FAILING) glyph(context, ink, item.health, item.x - 14, item.y + 12, Math.min(36, 5 / zoom));
         return;
@@ -312,8 +333,9 @@ export class MapView {
     if (item.node >= 0) {
       glyph(context, ink, item.health, item.x + 12, item.y + item.height / 2, 5);
       context.fillStyle = ink.text;
-      context.font = `${LABEL_FONT}px ${ink.sans}`;
-      context.fillText(this.#cut(item.label, item.width - 32, LABEL_FONT), item.x + 24, item.y + item.height / 2 + 0.5);
+      const font = Math.min(LARGEST_FONT, Math.max(LABEL_FONT, 10.5 / this.#camera.zoom));
+      context.font = `${font}px ${ink.sans}`;
+      context.fillText(this.#cut(item.label, item.width - 30, font), item.x + 24, item.y + item.height / 2 + 0.5);
       return;
     }
     glyph(context, ink, item.health, item.x + 14, item.y + item.height / 2, 6);

@@ -168,7 +168,11 @@ function Verdict({ verdict, nodes }: { verdict: ProbeVerdict; nodes?: string[] }
         <span class="grow">
           {verdict.probe} <span class="muted">{verdict.program}</span>
         </span>
-        {nodes ? <span>{whole(nodes.length)} nodes</span> : null}
+        {nodes ? (
+          <span>
+            {whole(nodes.length)} {nodes.length === 1 ? "node" : "nodes"}
+          </span>
+        ) : null}
       </div>
       {verdict.reason ? <p>{verdict.reason}</p> : null}
       {nodes && nodes.length <= 3 ? <p>{nodes.join(", ")}</p> : null}

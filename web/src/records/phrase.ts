@@ -65,10 +65,10 @@ export function details(line: RecordLine): string {
     const outcome = dns.code ?? dns.error ?? "";
     const answers = dns.answers?.join(" ") ?? "";
     const time = dns.duration_us === undefined ? "" : seconds(dns.duration_us / 1e6);
-    return [`${dns.query} ${dns.type ?? ""}`, outcome, answers, time].filter(Boolean).join("  ");
+    return [`${dns.query} ${dns.type ?? ""}`, outcome, answers, time].filter(Boolean).join(" · ");
   }
   return Object.entries(line)
     .filter(([name, value]) => !SAID.has(name) && value !== 0 && value !== undefined)
     .map(([name, value]) => `${fieldName(name)} ${fieldValue(name, value)}`)
-    .join("  ");
+    .join(" · ");
 }

@@ -77,7 +77,7 @@ export const DEFAULTS: Readonly<Place> = Object.freeze({
   folds: { base: "auto" },
   measure: "",
   statistic: "",
-  top: 1000,
+  top: 300,
   errors: false,
   threshold: 0.01,
   focus: "",

@@ -22,7 +22,7 @@ const ENDINGS: [RegExp, (value: number) => string][] = [
 ];
 
 function plain(name: string): string {
-  return name.replace(/_(bytes|seconds|percent|per_second)$/, "").replaceAll("_", " ");
+  return name.replace(/_bytes$|(?<=uptime)_seconds$/, "").replaceAll("_", " ");
 }
 
 export function fact(name: string, value: unknown): Fact {

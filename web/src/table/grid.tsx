@@ -2,7 +2,9 @@
 
 import type { ComponentChildren } from "preact";
 import { useEffect, useId, useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
-import { type Column, ordered, visible } from "./order.ts";
+import { type Column, leastWidth, ordered, visible } from "./order.ts";
+
+const HEAD = 36;
 
 interface Props<T> {
   label: string;
@@ -27,6 +29,7 @@ export function Grid<T>(props: Props<T>) {
   const [active, setActive] = useState(-1);
   const sorted = useMemo(() => ordered(rows, columns, sort), [rows, columns, sort]);
   const template = columns.map((column) => column.width).join(" ");
+  const minWidth = `${leastWidth(columns)}px`;
   const { first, last } = visible(range.top, range.height, rowHeight, sorted.length);
 
   useLayoutEffect(() => {
@@ -50,7 +53,7 @@ export function Grid<T>(props: Props<T>) {
     setActive(next);
     const element = box.current!;
     const top = next * rowHeight;
-    const room = element.clientHeight - 30 - rowHeight;
+    const room = element.clientHeight - HEAD - rowHeight;
     if (top < element.scrollTop) element.scrollTop = top;
     else if (top > element.scrollTop + room) element.scrollTop = top - room;
   };
@@ -80,7 +83,7 @@ export function Grid<T>(props: Props<T>) {
       ref={box}
       onKeyDown={press}
     >
-      <div class="grid-head" role="row" aria-rowindex={1} style={{ gridTemplateColumns: template }}>
+      <div class="grid-head" role="row" aria-rowindex={1} style={{ gridTemplateColumns: template, minWidth }}>
         {columns.map((column) => (
           <div
             role="columnheader"
@@ -107,7 +110,7 @@ export function Grid<T>(props: Props<T>) {
           </div>
         ))}
       </div>
-      <div class="grid-body" role="rowgroup" style={{ height: `${sorted.length * rowHeight}px` }}>
+      <div class="grid-body" role="rowgroup" style={{ height: `${sorted.length * rowHeight}px`, minWidth }}>
         {sorted.slice(first, last).map((row, offset) => {
           const index = first + offset;
           return (

@@ -6,7 +6,7 @@ export interface Column<T> {
   key: string;
   title: string;
   hint?: string;
-  /** As in CSS grids. */
+  /** As in CSS grids, with the least width in pixels: `80px`, `minmax(120px, 2fr)`. */
   width: string;
   right?: boolean;
   show: (row: T) => ComponentChildren;
@@ -40,4 +40,9 @@ export function visible(
   const spare = 8;
   const first = Math.max(0, Math.min(count, Math.floor(top / rowHeight)) - spare);
   return { first, last: Math.min(count, Math.ceil((top + height) / rowHeight) + spare) };
+}
+
+/** What all columns need; below it a table is scrolled sideways. */
+export function leastWidth<T>(columns: readonly Column<T>[]): number {
+  return columns.reduce((sum, { width }) => sum + Number(/(\d+)px/.exec(width)?.[1] ?? 0), 0);
 }

@@ -1,15 +1,26 @@
 // Columns for values: one for each measure that the hub has, so that a new kind of record comes with its own.
 
 import type { Measure, Values } from "../api/wire.ts";
-import { numberOf, titleOf } from "../format/measure.ts";
+import { type Health, judge, numberOf, SIGNS, titleOf } from "../format/measure.ts";
 import { change, quantity } from "../format/quantity.ts";
 import type { Column } from "../table/order.ts";
+
+/** A value with a sign where it is bad; what is well has none. */
+export function Judged({ state, text }: { state: Health; text: string }) {
+  if (state !== "failing" && state !== "strained") return <>{text}</>;
+  const { glyph, tone } = SIGNS[state];
+  return (
+    <span class={tone} title={state}>
+      {glyph} {text}
+    </span>
+  );
+}
 
 export function valueColumns<T>(
   measures: readonly Measure[],
   rows: readonly T[],
   values: (row: T) => Values | undefined,
-  prefix = "",
+  threshold: number,
 ): Column<T>[] {
   return measures.flatMap((measure) => {
     const now = (row: T) => numberOf(values(row)?.[measure.name]);
@@ -17,15 +28,15 @@ export function valueColumns<T>(
     if (!rows.some((row) => now(row) !== undefined)) return [];
     return [
       {
-        key: `${prefix}${measure.name}`,
+        key: measure.name,
         title: titleOf(measure),
         width: "minmax(92px, 1fr)",
         right: true,
         sort: now,
         show: (row: T) => {
           const value = now(row);
-          const text = quantity(value, measure.unit);
-          return measure.bad && value !== undefined && value > 0 ? <span class="bad">▲ {text}</span> : text;
+          const state = judge(measure, value, values(row), measures, threshold);
+          return <Judged state={state} text={quantity(value, measure.unit)} />;
         },
       },
     ];

@@ -3,7 +3,7 @@
 import { useMemo } from "preact/hooks";
 import { address, get } from "../api/client.ts";
 import type { WorkloadRow } from "../api/wire.ts";
-import { find, health } from "../format/measure.ts";
+import { find, health, SIGNS } from "../format/measure.ts";
 import { whole } from "../format/quantity.ts";
 import { keyOf } from "../map/table.ts";
 import { useKeys } from "../shell/keys.ts";
@@ -22,8 +22,6 @@ interface Answer {
 }
 
 const LIMIT = 10_000;
-const GLYPH = { unknown: "", good: "●", strained: "◆", failing: "▲" } as const;
-const CLASS = { unknown: "", good: "muted", strained: "warn", failing: "bad" } as const;
 
 export function WorkloadList() {
   const { since, until, compare, namespaces, refresh, search, sort, side, problems, threshold } = place.value;
@@ -65,13 +63,13 @@ export function WorkloadList() {
       {
         key: "state",
         title: "State",
-        width: "60px",
-        sort: (row) => -Object.keys(GLYPH).indexOf(healthOf(row)),
+        width: "72px",
+        sort: (row) => -Object.keys(SIGNS).indexOf(healthOf(row)),
         show: (row) => {
           const state = healthOf(row);
           return (
-            <span class={CLASS[state]} title={state}>
-              {GLYPH[state]}
+            <span class={SIGNS[state].tone} title={state}>
+              {SIGNS[state].glyph}
               <span class="hidden">{state}</span>
             </span>
           );
@@ -100,7 +98,7 @@ export function WorkloadList() {
         sort: (row) => row.pods,
         show: (row) => whole(row.pods),
       },
-      ...valueColumns(measures.value, all ?? [], valuesOf),
+      ...valueColumns(measures.value, all ?? [], valuesOf, threshold),
       ...(list.data?.earlier
         ? changeColumn<WorkloadRow>(find(measures.value, sort.replace("-", "")), valuesOf, (row) => {
             const was = list.data?.earlier?.get(keyOf(row));

@@ -5,7 +5,7 @@ import { address, get } from "../api/client.ts";
 import type { WorkloadPage as Page, Peer, Pod, SeriesAnswer } from "../api/wire.ts";
 import { Plot } from "../chart/plot.tsx";
 import { signals } from "../chart/signal.ts";
-import { find, numberOf, titleOf } from "../format/measure.ts";
+import { find, judge, numberOf, titleOf } from "../format/measure.ts";
 import { change, quantity, rate, whole } from "../format/quantity.ts";
 import { keyOf, nameOf } from "../map/table.ts";
 import { RecordList } from "../records/list.tsx";
@@ -18,7 +18,7 @@ import { before, distance, isLive } from "../state/span.ts";
 import type { Tab } from "../state/url.ts";
 import { Grid } from "../table/grid.tsx";
 import type { Column } from "../table/order.ts";
-import { changeColumn, valueColumns } from "./columns.tsx";
+import { changeColumn, Judged, valueColumns } from "./columns.tsx";
 
 interface Both<T> {
   now: T;
@@ -131,6 +131,7 @@ export function WorkloadPage() {
                   times={times}
                   lines={lines}
                   format={show}
+                  binary={measure.unit === "bytes"}
                   onRange={(from_s, to_s) => go({ since: iso(from_s), until: iso(to_s) })}
                 />
               </figure>
@@ -190,7 +191,7 @@ function Summary({ page }: { page: Both<Page> }) {
     sides.some(([, , values]) => numberOf(values?.[measure.name]) !== undefined),
   );
   return (
-    <div class="summary">
+    <div class="summary" role="region" aria-label="Summary" tabIndex={0}>
       <table class="plain-table">
         <thead>
           <tr>
@@ -208,11 +209,10 @@ function Summary({ page }: { page: Both<Page> }) {
               <th scope="row">{title}</th>
               {known.map((measure) => {
                 const value = numberOf(now?.[measure.name]);
-                const isBad = measure.bad && value !== undefined && value > 0;
+                const state = judge(measure, value, now, measures.value, place.value.threshold);
                 return (
-                  <td key={measure.name} class={`right ${isBad ? "bad" : ""}`}>
-                    {isBad ? "▲ " : ""}
-                    {quantity(value, measure.unit)}
+                  <td key={measure.name} class="right">
+                    <Judged state={state} text={quantity(value, measure.unit)} />
                     {page.was ? <div class="muted">{change(value, numberOf(was?.[measure.name]))}</div> : null}
                   </td>
                 );
@@ -261,7 +261,7 @@ function Peers({ page, sort }: { page: Both<Page>; sort: string }) {
         sort: (peer) => peer.port,
         show: (peer) => `${peer.protocol} ${peer.port ?? ""}`,
       },
-      ...valueColumns(measures.value, rows, (peer) => peer.values),
+      ...valueColumns(measures.value, rows, (peer) => peer.values, place.value.threshold),
       ...(page.was
         ? changeColumn<Peer>(
             find(measures.value, by),

@@ -1,10 +1,9 @@
 // A real browser for the tests: Debian's Chromium, or CHROMIUM, with a profile of its own that is removed.
 
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { readFileSync } from "node:fs";
 import { type BrowserContext, chromium, type Page } from "playwright-core";
 
 const FLAGS = (
@@ -46,7 +45,8 @@ export async function openPage(browser: Browser, url: string): Promise<{ page: P
   });
   page.on("request", (request) => {
     const { origin } = new URL(request.url());
-    if (origin !== new URL(url).origin && !request.url().startsWith("data:")) complaints.push(`foreign: ${request.url()}`);
+    if (origin !== new URL(url).origin && !request.url().startsWith("data:"))
+      complaints.push(`foreign: ${request.url()}`);
   });
   await page.goto(url);
   return { page, complaints };

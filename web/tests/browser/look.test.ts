@@ -1,6 +1,7 @@
 import { test } from "vitest";
 import { start } from "../../mock/server.ts";
 import { drawn, launch, openPage } from "./browser.ts";
+
 test("look", async () => {
   const hub = await start({ services: 120, missing: true });
   const big = await start({ services: 1000 });
@@ -31,5 +32,7 @@ test("look", async () => {
     ["status", `${hub.url}?view=status&theme=light`, false, 1200],
   ];
   for (const j of jobs) if (!only || only.includes(j[0])) await shoot(...j);
-  await b.close(); await hub.close(); await big.close();
+  await b.close();
+  await hub.close();
+  await big.close();
 }, 300000);
