@@ -1,5 +1,6 @@
 // The edges' own picture. Twenty thousand lines take longer than a frame, so they are drawn a slice at a time into a
-// canvas larger than the screen, and what is there already moves with the map until the next one is done.
+// canvas larger than the screen. While the map moves, what is there moves with it; when it rests, or has moved too
+// far, the next picture is begun, and shown when it is whole.
 
 import { type Camera, type Size, toScreen } from "./camera.ts";
 import type { Ink } from "./ink.ts";
@@ -8,7 +9,16 @@ import { FAILING, GONE, GOOD, NEW, type Scene, STRAINED } from "./scene.ts";
 
 /** Of the screen's size, on each side. */
 const MARGIN = 0.25;
-const SLICE_MS = 7;
+/** Lines a frame. How long they take is not known when they are asked for (browsers draw later), but from how far the
+ * frames are apart. */
+const LEAST = 150;
+const MOST = 12_000;
+const SLOW_MS = 25;
+const FAST_MS = 19;
+/** The map rests when it has not moved for so long. */
+const REST_MS = 90;
+/** Scaled by more than this, a picture is too coarse even while it moves. */
+const COARSE = 2.2;
 const CHUNK = 128;
 const WIDTHS = [0.8, 1.2, 2, 3.2];
 /** Beyond this many, dashes and bends cost more than they tell. */
@@ -62,6 +72,10 @@ function batchesOf(scene: Scene): Batch[] {
   return [...batches.entries()].sort(([a], [b]) => a - b).map(([, batch]) => batch);
 }
 
+function same<T extends Camera | Size>(a: T, b: T): boolean {
+  return (Object.keys(a) as (keyof T)[]).every((key) => a[key] === b[key]);
+}
+
 export class EdgeLayer {
   #front: Picture | undefined;
   #back: Picture | undefined;
@@ -72,6 +86,10 @@ export class EdgeLayer {
   #dirty = true;
   /** Where the picture under way has got to. */
   #job: { batch: number; edge: number } | undefined;
+  #pace = 2000;
+  #workedAt = 0;
+  #movedAt = 0;
+  #seen: Camera | undefined;
 
   setScene(scene: Scene, ink: Ink): void {
     this.#scene = scene;
@@ -82,33 +100,42 @@ export class EdgeLayer {
     this.#job = undefined;
   }
 
-  /** Goes on drawing for a slice of time; false: the picture is whole and as the camera sees it. */
+  /** Draws a slice if something is to be drawn; true: call again in the next frame. */
   work(camera: Camera, size: Size, ratio: number): boolean {
     if (!this.#scene) return false;
+    const now = performance.now();
+    const gap_ms = now - this.#workedAt;
+    this.#workedAt = now;
+    if (!this.#seen || !same(this.#seen, camera)) {
+      this.#seen = { ...camera };
+      this.#movedAt = now;
+    }
     const front = this.#front;
-    const stale =
-      this.#dirty ||
-      !front ||
-      front.camera.x !== camera.x ||
-      front.camera.y !== camera.y ||
-      front.camera.zoom !== camera.zoom ||
-      front.size.width !== size.width ||
-      front.size.height !== size.height;
+    const isStale = this.#dirty || !front || !same(front.camera, camera) || !same(front.size, size);
     if (!this.#job) {
-      if (!stale) return false;
+      if (!isStale) return false;
+      // At rest, and at once where nothing better is there.
+      const isMoving = now - this.#movedAt < REST_MS && !this.#dirty && front && this.#covers(front, camera, size);
+      if (isMoving) return true;
       this.#back = this.#prepare(this.#back, camera, size, ratio);
       this.#job = { batch: 0, edge: 0 };
-    }
-    this.#slice(performance.now() + SLICE_MS);
+    } else if (gap_ms > SLOW_MS) this.#pace = Math.max(LEAST, Math.round(this.#pace * 0.6));
+    else if (gap_ms < FAST_MS) this.#pace = Math.min(MOST, Math.round(this.#pace * 1.4));
+    // With nothing to be seen yet there is no movement to keep smooth.
+    this.#slice(front ? this.#pace : MOST);
     if (this.#job) return true;
     [this.#front, this.#back] = [this.#back, this.#front];
     this.#dirty = false;
-    return this.#isStale(camera);
+    return !same(this.#front!.camera, camera);
   }
 
-  #isStale(camera: Camera): boolean {
-    const seen = this.#front!.camera;
-    return seen.x !== camera.x || seen.y !== camera.y || seen.zoom !== camera.zoom;
+  #covers(front: Picture, camera: Camera, size: Size): boolean {
+    const scale = camera.zoom / front.camera.zoom;
+    if (scale > COARSE || scale < 1 / COARSE) return false;
+    const room = 0.5 + MARGIN;
+    const apart = (a: number, b: number, length: number) =>
+      Math.abs(a - b) * camera.zoom + length / 2 > length * room * scale + 1;
+    return !apart(camera.x, front.camera.x, size.width) && !apart(camera.y, front.camera.y, size.height);
   }
 
   /** Puts the newest whole picture where the camera is now. */
@@ -164,11 +191,12 @@ export class EdgeLayer {
     }
   }
 
-  #slice(until_ms: number): void {
+  #slice(lines: number): void {
     const scene = this.#scene!;
     const { context, camera, size } = this.#back!;
     const job = this.#job!;
     const { zoom } = camera;
+    let budget = lines;
     const isFine = this.#count <= FINE && zoom > 0.15;
     const halfX = (size.width * (0.5 + MARGIN)) / zoom;
     const halfY = (size.height * (0.5 + MARGIN)) / zoom;
@@ -182,6 +210,7 @@ export class EdgeLayer {
         this.#style(context, batch, zoom);
         context.beginPath();
         const end = Math.min(batch.edges.length, job.edge + CHUNK);
+        budget -= end - job.edge;
         for (; job.edge < end; job.edge++) {
           const edge = batch.edges[job.edge]!;
           const from = scene.items[scene.from[edge]!]!;
@@ -204,7 +233,7 @@ export class EdgeLayer {
         job.batch += 1;
         job.edge = 0;
       }
-      if (performance.now() > until_ms && job.batch < this.#batches.length) return;
+      if (budget <= 0 && job.batch < this.#batches.length) return;
     }
     this.#job = undefined;
   }
