@@ -183,6 +183,8 @@ export function Matrix(props: { scene: Scene; measure: Measure; matches: Set<num
                 const health = edge === undefined ? 0 : scene.health[edge]!;
                 const isChosen = edge !== undefined && edgeKey(scene, edge) === selected;
                 const value = edge === undefined ? "" : quantity(scene.now[edge], measure.unit);
+                // The unit is that of the whole matrix; of KiB the K is enough.
+                const text = `${health > 0 ? GLYPHS[health] : ""}${value.replace(" ", "").replace("iB", "")}`;
                 const shade = edge === undefined ? 0 : widthOf(scene.now[edge]! * 1e3, largest * 1e3);
                 return (
                   <div
@@ -194,7 +196,7 @@ export function Matrix(props: { scene: Scene; measure: Measure; matches: Set<num
                     aria-label={
                       edge === undefined
                         ? "no calls"
-                        : `${named(scene.items[item]!)} calls ${named(scene.items[columns[column]!]!)}: ${value}, ${HEALTH_NAMES[health]}`
+                        : `${named(scene.items[item]!)} calls ${named(scene.items[columns[column]!]!)}: ${text}, ${HEALTH_NAMES[health]}`
                     }
                     class={`matrix-cell shade-${shade} health-${health} ${isActive ? "active" : ""}`}
                     style={{ left: `${SIDE + column * WIDE}px`, width: `${WIDE - 2}px` }}
@@ -204,8 +206,7 @@ export function Matrix(props: { scene: Scene; measure: Measure; matches: Set<num
                     }}
                     onKeyDown={undefined}
                   >
-                    {health > 0 ? GLYPHS[health] : ""}
-                    {value.replace(" ", "").replace("iB", "")}
+                    {text}
                   </div>
                 );
               })}

@@ -395,6 +395,12 @@ export class MapView {
     return found?.name;
   }
 
+  /** Where a namespace's corner is, in pixels of the canvas. */
+  frameOnScreen(name: string): [number, number] | undefined {
+    const frame = this.#scene?.frames.find((one) => one.name === name);
+    return frame && toScreen(this.#camera, this.#size, frame.x, frame.y);
+  }
+
   /** Folds, with the frame's corner staying where it is on the screen. */
   fold(name: string): void {
     const frame = this.#scene?.frames.find((one) => one.name === name);

@@ -57,10 +57,10 @@ export function App() {
     { keys: "d", title: "Dark or light", run: flip },
     { keys: "?", title: "This list", run: () => setHelp(true) },
   ]);
+  const title = view === "workload" ? place.value.workload : PAGES.find((page) => page.view === view)?.title;
   useEffect(() => {
-    const title = view === "workload" ? place.value.workload : PAGES.find((page) => page.view === view)?.title;
     document.title = `${title} · Amphipod`;
-  }, [view, place.value.workload]);
+  }, [title]);
 
   return (
     <>
@@ -99,7 +99,10 @@ export function App() {
       <div>
         <Failure error={measuresError.value ?? error} />
       </div>
-      <main id="page">{Page ? <Page /> : null}</main>
+      <main id="page">
+        <h1 class="hidden">{title}</h1>
+        {Page ? <Page /> : null}
+      </main>
       {help ? <Help close={() => setHelp(false)} /> : null}
     </>
   );

@@ -1,6 +1,6 @@
 // The keyboard: one list of what is bound now; the help shows the same list.
 
-import { useEffect } from "preact/hooks";
+import { useLayoutEffect } from "preact/hooks";
 
 export interface Key {
   /** `/`, `Escape`, or two in a row: `g m`. */
@@ -13,7 +13,8 @@ const bound: (readonly Key[])[] = [];
 
 /** Keys of a page, for as long as it is shown. */
 export function useKeys(keys: readonly Key[]): void {
-  useEffect(() => {
+  // Before the next key can be pressed.
+  useLayoutEffect(() => {
     bound.push(keys);
     return () => {
       bound.splice(bound.indexOf(keys), 1);

@@ -42,7 +42,10 @@ export function relative(seconds: number): string {
 }
 
 export function isTime(text: string): boolean {
-  return ago(text) !== undefined || (/^\d{4}-\d\d-\d\dT\d\d:\d\d/.test(text) && !Number.isNaN(Date.parse(text)));
+  return (
+    (text !== "" && ago(text) !== undefined) ||
+    (/^\d{4}-\d\d-\d\dT\d\d:\d\d/.test(text) && !Number.isNaN(Date.parse(text)))
+  );
 }
 
 /** Milliseconds since 1970. */

@@ -16,7 +16,7 @@ export function StatusPage() {
   return (
     <>
       <div class="bar">
-        <h1>Hub</h1>
+        <h2 class="name">Hub</h2>
         {status.data && typeof status.data.ready === "boolean" ? (
           <span class={status.data.ready ? "good" : "bad"}>{status.data.ready ? "● ready" : "✕ not ready"}</span>
         ) : null}

@@ -91,7 +91,7 @@ export function WorkloadPage() {
   return (
     <>
       <div class="bar">
-        <h1>{name}</h1>
+        <h2 class="name">{name}</h2>
         <span class="muted">
           {kind}
           {namespace === "-" ? "" : ` in ${namespace}`}
@@ -116,7 +116,7 @@ export function WorkloadPage() {
       <Failure error={page.error ?? series.error} reload={page.error ? page.reload : series.reload} />
       <div class="workload">
         {data ? <Summary page={page.data!} /> : null}
-        <div class="charts">
+        <div class="charts" role="region" aria-label="Signals" tabIndex={0}>
           {charts.map(({ measure, times, lines, perSecond }) => {
             const show = (value: number | null | undefined) =>
               perSecond ? rate(value, measure.unit) : quantity(value, measure.unit);
@@ -237,7 +237,7 @@ function Peers({ page, sort }: { page: Both<Page>; sort: string }) {
     return [
       {
         key: "direction",
-        title: "",
+        title: "Direction",
         width: "90px",
         sort: (peer) => peer.direction,
         show: (peer) => (peer.direction === "in" ? "← calls it" : "→ is called"),
