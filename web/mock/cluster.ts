@@ -46,24 +46,24 @@ const measure = (
   type: Measure["type"],
   title: string,
   bad = false,
-  of?: string,
-): Measure => ({ name, kind, unit, type, title, bad, ...(of ? { of } : {}) });
+): Measure => ({ name, kind, unit, type, title, bad });
 
+/** As `crates/model/src/measure.rs` declares them. */
 export const MEASURES: Measure[] = [
-  measure("connections", "connection", "connections", "sum", "Connections"),
-  measure("failures", "connection", "connections", "sum", "Failed connections", true, "connections"),
-  measure("connect", "connection", "seconds", "distribution", "Connect time"),
-  measure("bytes_sent", "flow", "bytes", "sum", "Bytes sent"),
-  measure("bytes_received", "flow", "bytes", "sum", "Bytes received"),
-  measure("packets_sent", "flow", "packets", "sum", "Packets sent"),
-  measure("packets_received", "flow", "packets", "sum", "Packets received"),
-  measure("retransmits", "flow", "packets", "sum", "Retransmitted", true, "packets_sent"),
-  measure("rtt", "flow", "seconds", "distribution", "Round-trip time"),
-  measure("active", "flow", "connections", "gauge", "Active connections"),
-  measure("drops", "drop", "packets", "sum", "Dropped packets", true),
-  measure("lookups", "dns", "lookups", "sum", "Lookups"),
-  measure("lookup_failures", "dns", "lookups", "sum", "Failed lookups", true, "lookups"),
-  measure("lookup", "dns", "seconds", "distribution", "Lookup time"),
+  measure("connections", "connection", "connections", "sum", "Connections established"),
+  measure("failures", "connection", "connections", "sum", "Connections that failed", true),
+  measure("bytes_sent", "flow", "bytes", "sum", "Bytes from source to destination"),
+  measure("bytes_received", "flow", "bytes", "sum", "Bytes from destination to source"),
+  measure("packets_sent", "flow", "packets", "sum", "Packets from source to destination"),
+  measure("packets_received", "flow", "packets", "sum", "Packets from destination to source"),
+  measure("retransmits", "flow", "packets", "sum", "TCP segments that the observed end sent again", true),
+  measure("connect", "connection", "seconds", "distribution", "Time from SYN to ESTABLISHED"),
+  measure("rtt", "flow", "seconds", "distribution", "Smoothed round-trip time of TCP"),
+  measure("drops", "drop", "packets", "sum", "Packets that the kernel discarded", true),
+  measure("lookups", "dns", "lookups", "sum", "DNS lookups"),
+  measure("lookup_failures", "dns", "lookups", "sum", "DNS lookups without an answer, or with an error", true),
+  measure("lookup", "dns", "seconds", "distribution", "Time from a DNS query to its answer"),
+  measure("active", "connection", "connections", "gauge", "Connections open at a time"),
 ];
 
 const TEAMS = (
@@ -213,7 +213,8 @@ function makeNodes(next: Random, count: number, zones: string[]): NodeRow[] {
       connected: !down,
       last_seen: last,
       rows: Math.round(100_000 * next()),
-      lost: down || next() < 0.04 ? Math.round(900 * next()) : 0,
+      lost: next() < 0.04 ? Math.round(900 * next()) : 0,
+      lost_rows: down ? 1234 : 0,
       probes,
     };
   });

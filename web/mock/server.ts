@@ -137,7 +137,7 @@ export class Mock {
     const missing = this.options.missing
       ? [
           { node: "node-002", reason: "spool full", rows: 1234 },
-          { node: "node-007", reason: "not connected since 12:04:31", rows: 0 },
+          { node: "node-007", reason: "not_connected" },
         ]
       : [];
     const text = JSON.stringify({
@@ -195,7 +195,7 @@ export class Mock {
     const series = MEASURES.filter((one) => query.getAll("measure").includes(one.name)).flatMap((one): Series[] => {
       const at = (point: Values) => point[one.name] ?? null;
       if (one.type !== "distribution") return [{ measure: one.name, values: points.map(at) as (number | null)[] }];
-      return (["p50", "p95", "p99"] as const).map((statistic) => ({
+      return (["count", "mean", "p50", "p95", "p99", "max"] as const).map((statistic) => ({
         measure: one.name,
         statistic,
         values: points.map((point) => {

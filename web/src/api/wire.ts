@@ -101,6 +101,8 @@ export interface Peer extends WorkloadName {
 }
 
 export interface WorkloadPage extends WorkloadName {
+  complete?: boolean;
+  missing?: Missing[];
   pods?: Pod[];
   incoming?: Values;
   outgoing?: Values;
@@ -159,6 +161,9 @@ export interface NodeRow {
   connected: boolean;
   last_seen?: string;
   rows?: number;
+  /** Events and records, on the node itself. */
   lost?: number;
+  /** Rows that the hub was not told. */
+  lost_rows?: number;
   probes?: ProbeVerdict[];
 }

@@ -11,6 +11,11 @@ export interface Signal {
   perSecond: boolean;
 }
 
+/** Of a distribution three lines are what an eye takes in. */
+function isShown(statistic: string | undefined): boolean {
+  return statistic === undefined || ["p50", "p95", "p99"].includes(statistic);
+}
+
 function scaled(values: readonly (number | null)[], by: number): (number | null)[] {
   return values.map((value) => (value === null ? null : value / by));
 }
@@ -39,9 +44,8 @@ export function signals(
     const perSecond = measure.type === "sum";
     const by = perSecond ? answer.step_s || 1 : 1;
     const lines: Line[] = [];
-    const own = answer.series.filter((one) => one.measure === measure.name);
+    const own = answer.series.filter((one) => one.measure === measure.name && isShown(one.statistic));
     own.forEach((one, place) => {
-      if (one.statistic === "max" || one.statistic === "count" || one.statistic === "mean") return;
       const tone = measure.bad ? "bad" : (Math.min(2, place) as 0 | 1 | 2);
       lines.push({ title: one.statistic ?? measure.title, values: scaled(one.values, by), tone });
     });

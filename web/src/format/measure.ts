@@ -64,7 +64,7 @@ export function judge(
 
 /** The worst of all bad measures. */
 export function health(values: Values | undefined, list: readonly Measure[], threshold: number): Health {
-  if (!values) return "unknown";
+  if (!values || Object.keys(values).length === 0) return "unknown";
   let worst: Health = "good";
   for (const measure of list) {
     const found = measure.bad ? judge(measure, numberOf(values[measure.name]), values, list, threshold) : "good";

@@ -58,7 +58,7 @@ export function EdgeTable(props: {
         {
           key: one.name,
           title: titleOf(one, column.statistic),
-          width: "minmax(96px, 1fr)",
+          width: "minmax(104px, 1fr)",
           right: true,
           sort: now,
           show: (edge) => {

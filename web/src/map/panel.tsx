@@ -254,7 +254,7 @@ function worst(table: Table, scene: Scene, measures: readonly Measure[]) {
       if (!(value > 0)) continue;
       const of = measures.find((one) => one.name === wholeOf(measure, measures));
       const all = of ? totals(table, rows, [of])[0]?.now : undefined;
-      const share = all !== undefined && all > 0 ? value / all : undefined;
+      const share = all !== undefined && all > 0 ? value / Math.max(all, value) : undefined;
       if (!most || (share ?? 0) > (most.share ?? 0)) most = { edge, measure, value, share };
     }
     if (most) found.push(most);

@@ -31,7 +31,7 @@ export function NodesPage() {
   const columns = useMemo(() => columnsOf(list.at), [list.at]);
   const chosen = all.find((node) => node.name === selected);
   const away = all.filter((node) => !node.connected).length;
-  const lost = all.reduce((sum, node) => sum + (node.lost ?? 0), 0);
+  const lost = all.reduce((sum, node) => sum + (node.lost_rows ?? 0), 0);
   return (
     <>
       <div class="bar" role="toolbar" aria-label="Nodes">
@@ -133,14 +133,17 @@ function columnsOf(now_ms: number): Column<NodeRow>[] {
       sort: (node) => node.rows,
       show: (node) => count(node.rows),
     },
-    {
-      key: "lost",
-      title: "Lost",
-      width: "80px",
-      right: true,
-      sort: (node) => node.lost,
-      show: (node) => (node.lost ? <span class="warn">▲ {whole(node.lost)}</span> : whole(node.lost)),
-    },
+    ...(["lost", "lost_rows"] as const).map(
+      (key): Column<NodeRow> => ({
+        key,
+        title: key === "lost" ? "Events lost" : "Rows lost",
+        hint: key === "lost" ? "Events and records that were lost on the node" : "Rows that the hub was not told",
+        width: "84px",
+        right: true,
+        sort: (node) => node[key],
+        show: (node) => (node[key] ? <span class="warn">▲ {whole(node[key])}</span> : whole(node[key])),
+      }),
+    ),
     {
       key: "probes",
       title: "Probes",

@@ -25,7 +25,12 @@ export function stateOf(state: string): Look {
 }
 
 export function hasProblem(node: NodeRow): boolean {
-  return !node.connected || (node.lost ?? 0) > 0 || (node.probes ?? []).some(({ state }) => stateOf(state).isProblem);
+  return (
+    !node.connected ||
+    (node.lost ?? 0) > 0 ||
+    (node.lost_rows ?? 0) > 0 ||
+    (node.probes ?? []).some(({ state }) => stateOf(state).isProblem)
+  );
 }
 
 export function grouped(nodes: readonly NodeRow[]): { verdict: ProbeVerdict; nodes: string[] }[] {

@@ -23,13 +23,14 @@ export function Failure({ error, reload }: { error: Error | undefined; reload?: 
 export function Incomplete({ complete, missing }: { complete: boolean; missing: readonly Missing[] }) {
   if (complete && missing.length === 0) return null;
   const rows = missing.reduce((sum, one) => sum + (one.rows ?? 0), 0);
+  const isKnown = missing.every((one) => one.rows !== undefined);
   const nodes = new Set(missing.map((one) => one.node)).size;
   return (
     <details class="notice warn">
       <summary>
         <strong>▲ Incomplete</strong>{" "}
         {missing.length > 0
-          ? `${whole(nodes)} ${nodes === 1 ? "node" : "nodes"} with ${whole(rows)} rows missing in this time`
+          ? `${whole(nodes)} ${nodes === 1 ? "node" : "nodes"} with ${isKnown ? "" : "at least "}${whole(rows)} rows missing in this time`
           : "the hub does not say what is missing"}
       </summary>
       <table class="plain-table">

@@ -4,7 +4,7 @@ import type { ComponentChildren } from "preact";
 import { useEffect, useId, useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
 import { type Column, leastWidth, ordered, visible } from "./order.ts";
 
-const HEAD = 36;
+const HEAD = 48;
 
 interface Props<T> {
   label: string;

@@ -30,7 +30,7 @@ export function valueColumns<T>(
       {
         key: measure.name,
         title: titleOf(measure),
-        width: "minmax(92px, 1fr)",
+        width: "minmax(104px, 1fr)",
         right: true,
         sort: now,
         show: (row: T) => {

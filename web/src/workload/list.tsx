@@ -2,12 +2,12 @@
 
 import { useMemo } from "preact/hooks";
 import { address, get } from "../api/client.ts";
-import type { WorkloadRow } from "../api/wire.ts";
+import type { Missing, WorkloadRow } from "../api/wire.ts";
 import { find, health, SIGNS } from "../format/measure.ts";
 import { whole } from "../format/quantity.ts";
 import { keyOf } from "../map/table.ts";
 import { useKeys } from "../shell/keys.ts";
-import { Failure } from "../shell/notice.tsx";
+import { Failure, Incomplete } from "../shell/notice.tsx";
 import { measures } from "../state/measures.ts";
 import { go, link, place, turnTo } from "../state/place.ts";
 import { useResource } from "../state/resource.ts";
@@ -18,6 +18,8 @@ import { changeColumn, valueColumns } from "./columns.tsx";
 
 interface Answer {
   workloads: WorkloadRow[];
+  complete?: boolean;
+  missing?: Missing[];
   truncated?: boolean;
 }
 
@@ -139,6 +141,7 @@ export function WorkloadList() {
         </span>
       </div>
       <Failure error={list.error} reload={list.reload} />
+      {list.data ? <Incomplete complete={list.data.complete !== false} missing={list.data.missing ?? []} /> : null}
       {list.data?.truncated ? (
         <div class="notice warn">
           <strong>▲ Cut</strong> The hub has more than {whole(LIMIT)} workloads; choose namespaces to see the others.

@@ -10,7 +10,7 @@ import { change, quantity, rate, whole } from "../format/quantity.ts";
 import { keyOf, nameOf } from "../map/table.ts";
 import { RecordList } from "../records/list.tsx";
 import { useKeys } from "../shell/keys.ts";
-import { Failure } from "../shell/notice.tsx";
+import { Failure, Incomplete } from "../shell/notice.tsx";
 import { measures } from "../state/measures.ts";
 import { go, link, place, turnTo } from "../state/place.ts";
 import { useResource } from "../state/resource.ts";
@@ -114,6 +114,7 @@ export function WorkloadPage() {
         <span class={`busy ${page.loading || series.loading ? "on" : ""}`} />
       </div>
       <Failure error={page.error ?? series.error} reload={page.error ? page.reload : series.reload} />
+      {data ? <Incomplete complete={data.complete !== false} missing={data.missing ?? []} /> : null}
       <div class="workload">
         {data ? <Summary page={page.data!} /> : null}
         <div class="charts" role="region" aria-label="Signals" tabIndex={0}>

@@ -48,7 +48,7 @@ const PAGES: [name: string, query: () => string, text: string | RegExp][] = [
   ["matrix", () => "?as=matrix", "caller"],
   ["edges", () => "?as=edges&compare=day", "vs before"],
   ["workloads", () => "?view=workloads&compare=previous", "of 120 workloads"],
-  ["workload", () => `?view=workload&workload=${sick}&compare=day`, "Round-trip time"],
+  ["workload", () => `?view=workload&workload=${sick}&compare=day`, "Smoothed round-trip time"],
   ["workload-failures", () => `?view=workload&workload=${sick}&tab=failures`, "ECONNREFUSED"],
   ["records", () => "?view=records&filter=!kind:flow", "● live"],
   ["nodes", () => "?view=nodes", "inet_sock_set_state"],
@@ -175,7 +175,7 @@ describe("map", () => {
 
   test("says what is missing, and what was cut", async () => {
     await on("?refresh=0", async (page) => {
-      await says(page, "2 nodes with 1,234 rows missing");
+      await says(page, "2 nodes with at least 1,234 rows missing");
       await page.locator("summary").click();
       await says(page, "spool full");
     });
@@ -222,7 +222,7 @@ describe("workloads", () => {
   test("sorted, searched, opened; back leads back", async () => {
     await on("?view=workloads&refresh=0", async (page) => {
       await says(page, "of 120");
-      await page.getByRole("button", { name: "Bytes sent" }).click();
+      await page.getByRole("button", { name: "Bytes from source to destination" }).click();
       await page.waitForURL(/sort=-bytes_sent/);
       await page.getByRole("searchbox").fill("kube-system");
       await says(page, "2 of 120");
