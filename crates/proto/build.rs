@@ -6,6 +6,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     let sources = ["proto/inventory.proto", "proto/telemetry.proto"];
     sources.iter().for_each(|source| println!("cargo::rerun-if-changed={source}"));
     let descriptors = protox::compile(sources, ["proto"])?;
-    tonic_prost_build::configure().bytes(".").compile_fds(descriptors)?;
+    tonic_prost_build::configure()
+        .bytes(".")
+        .codec_path("crate::Codec")
+        .compile_fds(descriptors)?;
     Ok(())
 }

@@ -18,6 +18,7 @@ pub mod observe;
 pub mod query;
 pub mod store;
 pub mod stream;
+mod ui;
 
 pub use api::metrics_reference;
 pub use app::App;

@@ -19,6 +19,7 @@ use axum::routing::get;
 use axum::{Json, Router};
 use daemon::http::{Problem, Scrapes};
 use daemon::{Meter, tls};
+use tower_http::compression::CompressionLayer;
 
 use crate::Inventory;
 use crate::ingest::Ingest;
@@ -26,6 +27,7 @@ use crate::kube::Watches;
 use crate::observe::Observers;
 use crate::query::Query;
 use crate::stream::Agents;
+use crate::ui;
 use history::Desk;
 
 pub use metrics::metrics_reference;
@@ -86,6 +88,8 @@ fn told() -> Router<Arc<Sources>> {
         .route("/api/v1/series", get(history::series))
         .route("/api/v1/workloads", get(history::workloads))
         .route("/api/v1/workloads/{namespace}/{kind}/{name}", get(history::workload))
+        // Not what follows: it is told line by line.
+        .layer(CompressionLayer::new())
         .route("/api/v1/records", get(records::records))
         .route("/api/v1/nodes", get(nodes::show))
 }
@@ -99,6 +103,9 @@ fn itself() -> Router<Arc<Sources>> {
         .route("/api/v1/status", get(show_status))
         .route("/api/v1/openapi.json", get(openapi::show))
         .route("/api/v1/measures", get(history::measures))
+        .route("/", get(ui::show))
+        .route("/assets/{*path}", get(ui::show))
+        .layer(CompressionLayer::new())
         .fallback(async || Problem::new(StatusCode::NOT_FOUND, "no such path"))
         .method_not_allowed_fallback(async || {
             Problem::new(StatusCode::METHOD_NOT_ALLOWED, "only GET is served here")
