@@ -63,9 +63,26 @@ async fn report(reporter: &Reporter, opened: &Opened) -> Result<(), Status> {
     let first = timeout(ANSWER, acks.message()).await.map_err(silent)??;
     let Some(Ack { sequence }) = first else { return Ok(()) };
     reporter.spool.acknowledge(sequence);
+    let _streaming = Telling::new(reporter, sequence);
     tokio::select! {
         ended = listen(reporter, acks) => ended,
         () = tell(reporter, &out, sequence) => Ok(()),
+    }
+}
+
+/// Whose end says that nothing is sent any more.
+struct Telling<'a>(&'a Reporter);
+
+impl<'a> Telling<'a> {
+    fn new(reporter: &'a Reporter, sequence: u64) -> Self {
+        reporter.spool.sent(Some(sequence));
+        Self(reporter)
+    }
+}
+
+impl Drop for Telling<'_> {
+    fn drop(&mut self) {
+        self.0.spool.sent(None);
     }
 }
 
@@ -125,6 +142,7 @@ async fn tell(reporter: &Reporter, out: &mpsc::Sender<Report>, stored: u64) {
                 if out.send(Report { kind: Some(Kind::Batch(message)) }).await.is_err() {
                     return;
                 }
+                reporter.spool.sent(Some(sent));
             }
             None => {
                 tokio::select! {

@@ -11,7 +11,7 @@ use model::row::Values;
 use proto::columns::{Reader, merge};
 use tokio_util::sync::CancellationToken;
 
-use super::{Flushing, Ingest, Open};
+use super::{Flushing, Ingest, Open, day};
 use crate::store::{Block, Building, Commit, Error, Level, blocks};
 
 /// How long after the end of an interval it is stored: agents tell of it at once.
@@ -29,7 +29,14 @@ pub async fn flush_regularly(ingest: Arc<Ingest>, cancel: CancellationToken) {
         let next_s =
             Level::TenSeconds.floor(now_s.saturating_sub(FLUSH_AFTER_S)) + step + FLUSH_AFTER_S;
         let wait = Timestamp(next_s * 1_000_000_000).since(now).max(Duration::from_millis(100));
-        let last = cancel.run_until_cancelled(tokio::time::sleep(wait)).await.is_none();
+        let wait = async {
+            tokio::select! {
+                () = tokio::time::sleep(wait) => {}
+                // Not again and again while the store fails.
+                () = ingest.many.notified(), if !failing => {}
+            }
+        };
+        let last = cancel.run_until_cancelled(wait).await.is_none();
         let flushing = ingest.clone();
         let flush = move || flushing.flush(Timestamp::now().0 / 1_000_000_000);
         match tokio::task::spawn_blocking(flush).await {
@@ -70,7 +77,7 @@ impl Ingest {
         if let Some(commit) = flushing.unsaved.take() {
             self.save(flushing, commit)?;
         }
-        let commit = self.next(flushing);
+        let commit = self.next(flushing, now_s);
         if !commit.is_empty() {
             self.save(flushing, commit)?;
         }
@@ -78,7 +85,24 @@ impl Ingest {
             self.fold(flushing, level, now_s)?;
         }
         self.store.expire(now_s, self.retention_s)?;
-        Ok(())
+        self.forget(flushing, now_s)
+    }
+
+    /// Once a day.
+    fn forget(&self, flushing: &mut Flushing, now_s: u64) -> Result<(), Error> {
+        if day(now_s) == flushing.day {
+            return Ok(());
+        }
+        flushing.day = day(now_s);
+        let longest_s = self.retention_s.into_iter().max().unwrap_or(0);
+        // A day more: an hour of the last one may just have begun.
+        let before = day(now_s.saturating_sub(longest_s)).saturating_sub(1);
+        let forgotten = self.catalogue.forget(before);
+        if forgotten.is_empty() {
+            return Ok(());
+        }
+        tracing::info!(edges = forgotten.len(), "forgot edges of which nothing is kept any more");
+        self.store.commit(&Commit { forgotten, ..Commit::default() })
     }
 
     fn save(&self, flushing: &mut Flushing, commit: Commit) -> Result<(), Error> {
@@ -91,7 +115,7 @@ impl Ingest {
         Ok(())
     }
 
-    fn next(&self, flushing: &Flushing) -> Commit {
+    fn next(&self, flushing: &Flushing, now_s: u64) -> Commit {
         let mut open = self.open();
         let Open { intervals, rows, losses, nodes } = &mut *open;
         *rows = 0;
@@ -104,6 +128,7 @@ impl Ingest {
         commit.edges = self.catalogue.take_new();
         let mut late: BTreeMap<(Level, u64), HashMap<u32, Values>> = BTreeMap::new();
         for (time_s, rows) in intervals {
+            self.catalogue.see(rows.keys().copied(), day(now_s));
             for level in [Level::Minute, Level::Hour] {
                 if time_s < flushing.folded[level as usize] {
                     let sum = late.entry((level, level.floor(time_s))).or_default();

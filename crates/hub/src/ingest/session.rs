@@ -51,9 +51,15 @@ async fn serve(
     let introduction = introduction(proven, &mut reports).await.map_err(refuse)?;
     let presence = Presence::new(ingest, introduction, service.agents.max_agents());
     let presence = presence.map_err(refuse)?;
-    Session { ingest, presence: &presence, understood: Understood::default(), acked: 0 }
-        .run(&mut reports, out)
-        .await
+    Session {
+        ingest,
+        presence: &presence,
+        understood: Understood::default(),
+        generation: ingest.catalogue.generation(),
+        acked: 0,
+    }
+    .run(&mut reports, out)
+    .await
 }
 
 async fn introduction(
@@ -132,6 +138,8 @@ struct Session<'a> {
     ingest: &'a Ingest,
     presence: &'a Presence<'a>,
     understood: Understood,
+    /// Of the numbers in it.
+    generation: u64,
     acked: u64,
 }
 
@@ -192,6 +200,9 @@ impl Session<'_> {
     fn batch(&mut self, it: proto::telemetry::Batch) -> Result<(), Status> {
         let sequence = it.sequence;
         let node = &self.presence.node;
+        if self.ingest.catalogue.generation() != self.generation {
+            return Err(Status::unavailable("edges were forgotten; begin anew"));
+        }
         let batch = self.understood.batch(&self.ingest.catalogue, node, it).map_err(|error| {
             self.ingest.counters.malformed.fetch_add(1, Ordering::Relaxed);
             Status::invalid_argument(format!("batch {sequence}: {error}"))

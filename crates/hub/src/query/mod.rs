@@ -4,6 +4,7 @@ mod graph;
 mod plan;
 mod select;
 mod series;
+mod spans;
 #[cfg(test)]
 mod tests;
 mod workloads;
@@ -17,6 +18,7 @@ use proto::columns::merge;
 
 use crate::ingest::Ingest;
 use crate::store::{Block, Edges, Error, Level, Loss};
+use spans::Spans;
 
 pub use graph::{Graph, GraphEdge, GraphNode, Group, graph};
 pub use plan::{Part, plan, plan_from};
@@ -53,6 +55,7 @@ struct Covered {
 #[derive(Clone)]
 pub struct Query {
     ingest: Arc<Ingest>,
+    spans: Arc<Spans>,
 }
 
 /// Values as both ends told them: egress and ingress.
@@ -79,7 +82,7 @@ impl Sides {
 
 impl Query {
     pub fn new(ingest: Arc<Ingest>) -> Self {
-        Self { ingest }
+        Self { ingest, spans: Arc::default() }
     }
 
     fn blocks(&self, times_s: Range<u64>) -> Result<Covered, Error> {
@@ -88,7 +91,8 @@ impl Query {
         let parts = plan(times_s, self.ingest.folded(), oldest_s);
         let mut blocks = Vec::new();
         for Part { level, times_s } in &parts {
-            blocks.extend(store.blocks(*level, times_s.clone())?);
+            let parts = store.blocks(*level, times_s.clone())?;
+            blocks.extend(self.spans.shorten(*level, times_s.clone(), parts));
         }
         let start = parts.iter().map(|it| it.times_s.start).min().unwrap_or(0);
         let end = parts.iter().map(|it| it.times_s.end).max().unwrap_or(0);

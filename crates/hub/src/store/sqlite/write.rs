@@ -104,6 +104,9 @@ fn insert_rest(
     commit: &Commit,
     packed: &[Vec<u8>],
 ) -> rusqlite::Result<Vec<i64>> {
+    for id in &commit.forgotten {
+        transaction.prepare_cached("DELETE FROM edge WHERE id = ?1")?.execute([id])?;
+    }
     let mut ids = Vec::with_capacity(packed.len());
     for (block, data) in commit.blocks.iter().zip(packed) {
         let query = "INSERT INTO block (level, time, rows, first, last, bytes, packed, data) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
