@@ -1,3 +1,4 @@
+import { readFileSync } from "node:fs";
 import type { Plugin } from "vite";
 import { defineConfig } from "vitest/config";
 import { Mock, type MockOptions } from "./mock/server.ts";
@@ -17,13 +18,26 @@ function mock(options: MockOptions): Plugin {
   };
 }
 
+/** What is built in, and under which terms: they ask that whoever gets a copy gets these as well. */
+const BUNDLED = ["preact", "@preact/signals", "@preact/signals-core", "uplot"];
+
+function licences(): Plugin {
+  return {
+    name: "licences",
+    generateBundle() {
+      const source = BUNDLED.map((name) => `${name}\n\n${readFileSync(`node_modules/${name}/LICENSE`, "utf8")}`);
+      this.emitFile({ type: "asset", fileName: "licences.txt", source: source.join("\n\n") });
+    },
+  };
+}
+
 export default defineConfig(({ command }) => ({
   // The page works below whatever path it is served at.
   base: "./",
   plugins:
     command === "serve" && !hub && !process.env.VITEST
       ? [mock({ services: Number(process.env.SERVICES ?? 120), missing: true })]
-      : [],
+      : [licences()],
   server: hub ? { proxy: { "/api": hub } } : {},
   oxc: { jsx: { runtime: "automatic", importSource: "preact" } },
   build: { target: "es2022", assetsInlineLimit: 0, modulePreload: { polyfill: false }, reportCompressedSize: false },

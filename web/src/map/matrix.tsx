@@ -115,6 +115,8 @@ export function Matrix(props: { scene: Scene; measure: Measure; matches: Set<num
   const down = visible(range.top, range.height - HEAD, CELL, rows.length);
   const across = visible(range.left, range.width - SIDE, WIDE, columns.length);
   const shownColumns = columns.slice(across.first, across.last);
+  const isIn = (place: number, { first, last }: { first: number; last: number }) => place >= first && place < last;
+  const isInSight = isIn(active.row, down) && isIn(active.column, across);
   if (rows.length === 0)
     return <div class="empty">No edges: nothing was seen, or nothing passes what is chosen above.</div>;
   return (
@@ -124,7 +126,7 @@ export function Matrix(props: { scene: Scene; measure: Measure; matches: Set<num
       aria-label={`Who calls whom, by ${measure.title}: ${count(rows.length)} callers, ${count(columns.length)} called`}
       aria-rowcount={rows.length + 1}
       aria-colcount={columns.length + 1}
-      aria-activedescendant={`${id}-${active.row}-${active.column}`}
+      aria-activedescendant={isInSight ? `${id}-${active.row}-${active.column}` : undefined}
       tabIndex={0}
       ref={box}
       onKeyDown={press}

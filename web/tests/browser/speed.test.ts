@@ -4,7 +4,7 @@
 import type { Page } from "playwright-core";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { start } from "../../mock/server.ts";
-import { type Browser, drawn, launch, openPage } from "./browser.ts";
+import { type Browser, drawn, launch, openPage, SHOTS } from "./browser.ts";
 
 let browser: Browser;
 beforeAll(async () => {
@@ -108,6 +108,9 @@ for (const { name, services, edges, query, limit_ms } of CASES) {
         expect(found.perSecond).toBeGreaterThan(30);
         expect(found.painted).toBeGreaterThan(30);
       }
+      await page.keyboard.press("Escape");
+      await page.getByRole("button", { name: "Fit" }).click();
+      await page.screenshot({ path: `${SHOTS}/${name.replaceAll(/[ ,]+/g, "-")}.png` });
       await page.close();
     } finally {
       await hub.close();
