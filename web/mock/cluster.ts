@@ -50,20 +50,20 @@ const measure = (
 
 /** As `crates/model/src/measure.rs` declares them. */
 export const MEASURES: Measure[] = [
-  measure("connections", "connection", "connections", "sum", "Connections established"),
-  measure("failures", "connection", "connections", "sum", "Connections that failed", true),
-  measure("bytes_sent", "flow", "bytes", "sum", "Bytes from source to destination"),
-  measure("bytes_received", "flow", "bytes", "sum", "Bytes from destination to source"),
-  measure("packets_sent", "flow", "packets", "sum", "Packets from source to destination"),
-  measure("packets_received", "flow", "packets", "sum", "Packets from destination to source"),
-  measure("retransmits", "flow", "packets", "sum", "TCP segments that the observed end sent again", true),
-  measure("connect", "connection", "seconds", "distribution", "Time from SYN to ESTABLISHED"),
-  measure("rtt", "flow", "seconds", "distribution", "Smoothed round-trip time of TCP"),
-  measure("drops", "drop", "packets", "sum", "Packets that the kernel discarded", true),
+  measure("connections", "connection", "connections", "sum", "Connections"),
+  measure("failures", "connection", "connections", "sum", "Failed connections", true),
+  measure("bytes_sent", "flow", "bytes", "sum", "Bytes sent"),
+  measure("bytes_received", "flow", "bytes", "sum", "Bytes received"),
+  measure("packets_sent", "flow", "packets", "sum", "Packets sent"),
+  measure("packets_received", "flow", "packets", "sum", "Packets received"),
+  measure("retransmits", "flow", "packets", "sum", "Retransmitted segments", true),
+  measure("connect", "connection", "seconds", "distribution", "Connect time"),
+  measure("rtt", "flow", "seconds", "distribution", "Round trip"),
+  measure("drops", "drop", "packets", "sum", "Dropped packets", true),
   measure("lookups", "dns", "lookups", "sum", "DNS lookups"),
-  measure("lookup_failures", "dns", "lookups", "sum", "DNS lookups without an answer, or with an error", true),
-  measure("lookup", "dns", "seconds", "distribution", "Time from a DNS query to its answer"),
-  measure("active", "connection", "connections", "gauge", "Connections open at a time"),
+  measure("lookup_failures", "dns", "lookups", "sum", "Failed lookups", true),
+  measure("lookup", "dns", "seconds", "distribution", "Lookup time"),
+  measure("active", "connection", "connections", "gauge", "Open connections"),
 ];
 
 const TEAMS = (

@@ -31,8 +31,11 @@ pub async fn show(uri: Uri) -> Response {
         };
         return Problem::new(StatusCode::NOT_FOUND, detail).into_response();
     };
-    // The names of all others change with their content.
-    let keep = if name == "index.html" { "no-cache" } else { "public, max-age=31536000, immutable" };
+    // Their names change with their content.
+    let keep = match name.starts_with("assets/") {
+        true => "public, max-age=31536000, immutable",
+        false => "no-cache",
+    };
     let headers = [
         (CONTENT_TYPE, kind(name)),
         (CACHE_CONTROL, keep),
@@ -48,6 +51,7 @@ fn kind(name: &str) -> &'static str {
         Some("html") => "text/html; charset=utf-8",
         Some("js") => "text/javascript; charset=utf-8",
         Some("css") => "text/css; charset=utf-8",
+        Some("txt") => "text/plain; charset=utf-8",
         Some("svg") => "image/svg+xml",
         _ => "application/octet-stream",
     }

@@ -222,7 +222,7 @@ describe("workloads", () => {
   test("sorted, searched, opened; back leads back", async () => {
     await on("?view=workloads&refresh=0", async (page) => {
       await says(page, "of 120");
-      await page.getByRole("button", { name: "Bytes from source to destination" }).click();
+      await page.getByRole("button", { name: "Bytes sent" }).click();
       await page.waitForURL(/sort=-bytes_sent/);
       await page.getByRole("searchbox").fill("kube-system");
       await says(page, "2 of 120");

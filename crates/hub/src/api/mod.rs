@@ -105,6 +105,7 @@ fn itself() -> Router<Arc<Sources>> {
         .route("/api/v1/measures", get(history::measures))
         .route("/", get(ui::show))
         .route("/assets/{*path}", get(ui::show))
+        .route("/licences.txt", get(ui::show))
         .layer(CompressionLayer::new())
         .fallback(async || Problem::new(StatusCode::NOT_FOUND, "no such path"))
         .method_not_allowed_fallback(async || {
