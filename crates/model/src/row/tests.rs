@@ -7,7 +7,12 @@ use crate::{
 };
 
 fn end(identity: Identity, port: u16) -> Endpoint {
-    Endpoint { ip: Some([10, 0, 0, 1].into()), port, identity: Some(identity.into()), backend: None }
+    Endpoint {
+        ip: Some([10, 0, 0, 1].into()),
+        port,
+        identity: Some(identity.into()),
+        backend: None,
+    }
 }
 
 fn workload(kind: &str, name: &str) -> Identity {
