@@ -48,7 +48,7 @@ const PAGES: [name: string, query: () => string, text: string | RegExp][] = [
   ["matrix", () => "?as=matrix", "caller"],
   ["edges", () => "?as=edges&compare=day", "vs before"],
   ["workloads", () => "?view=workloads&compare=previous", "of 120 workloads"],
-  ["workload", () => `?view=workload&workload=${sick}&compare=day`, "Smoothed round-trip time"],
+  ["workload", () => `?view=workload&workload=${sick}&compare=day`, "Round trip"],
   ["workload-failures", () => `?view=workload&workload=${sick}&tab=failures`, "ECONNREFUSED"],
   ["records", () => "?view=records&filter=!kind:flow", "● live"],
   ["nodes", () => "?view=nodes", "inet_sock_set_state"],
