@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ops::Range;
+use std::panic::resume_unwind;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use proto::columns::merge;
@@ -41,9 +42,20 @@ impl Spans {
         for block in inner {
             spans.entry(block.time_s / span_s * span_s).or_default().push(block);
         }
-        for (start_s, parts) in spans {
-            out.extend(self.span((start_s, level), parts));
-        }
+        let spans: Vec<_> = spans.into_iter().collect();
+        let (first, second) = spans.split_at(spans.len() / 2);
+        let all = |spans: &[(u64, Vec<Arc<Block>>)]| -> Vec<Arc<Block>> {
+            let one = |(start_s, parts): &(u64, Vec<Arc<Block>>)| {
+                self.span((*start_s, level), parts.clone())
+            };
+            spans.iter().flat_map(one).collect()
+        };
+        std::thread::scope(|scope| {
+            let first = (!first.is_empty()).then(|| scope.spawn(|| all(first)));
+            out.extend(all(second));
+            let first = first.map(|it| it.join().unwrap_or_else(|panic| resume_unwind(panic)));
+            out.extend(first.unwrap_or_default());
+        });
         out
     }
 
