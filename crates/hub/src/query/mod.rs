@@ -96,12 +96,12 @@ impl Query {
         Ok(Covered { blocks, times_s: start..end, step_s: step.seconds() })
     }
 
-    /// The sums of all edges for which `wanted` holds.
+    /// The sums of all edges that match.
     fn sums(
         &self,
         times_s: Range<u64>,
-        wanted: impl Fn(&Key) -> bool,
-        mut give: impl FnMut(&Arc<Key>, Values),
+        select: &Select,
+        mut give: impl FnMut(&Key, Values),
     ) -> Result<Answered<()>, Error> {
         let edges = self.ingest.catalogue.edges();
         let Covered { blocks, times_s, step_s } = self.blocks(times_s)?;
@@ -112,7 +112,7 @@ impl Query {
         });
         let merged = merge(
             readers.collect(),
-            |edge| key(edge).is_some_and(|key| wanted(key)),
+            |edge| key(edge).is_some_and(|key| select.matches(key)),
             |edge, sum| {
                 let values = sum.take();
                 if let Some(key) = key(edge) {
