@@ -32,7 +32,7 @@ pub struct Cluster {
     pub app: App,
     pub runtime: Runtime,
     pub server: ApiServer,
-    pub folder: TempDir,
+    _folder: TempDir,
 }
 
 pub struct Answer {
@@ -88,7 +88,7 @@ pub fn cluster(access: &str) -> Cluster {
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     let completed = async { tokio::time::timeout(SOON, app.inventory().completed()).await };
     runtime.block_on(completed).unwrap();
-    Cluster { app, runtime, server, folder }
+    Cluster { app, runtime, server, _folder: folder }
 }
 
 impl Cluster {
