@@ -5,14 +5,16 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use daemon::http::serve;
+use daemon::http::{Secure, serve};
 use daemon::tls::{self, Clients, Files};
-use daemon::{Backoff, Meter, Policy, Supervisor};
+use daemon::{Backoff, Policy, Supervisor};
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
+use crate::access::Access;
 use crate::api::{Sources, router};
+use crate::fetch::Fetch;
 use crate::ingest::{self, Ingest, flush_regularly};
 use crate::kube::{self, Watches};
 use crate::observe::Observers;
@@ -61,6 +63,13 @@ impl App {
             tls::Server::new(own, clients, &[tls::HTTP2])
         });
         let tls = tls.transpose()?;
+        let https = config.tls.as_ref().map(|it| {
+            let own = Files { certificate: it.certificate.clone(), key: it.key.clone() };
+            tls::Server::new(own, Clients::Any, &[tls::HTTP1])
+        });
+        let https = https.transpose()?;
+        let inventory = Inventory::new(config.inventory.log_entries, config.inventory.broadcast);
+        let access = Arc::new(Access::new(&config, inventory.clone())?);
         let (agents, agents_at) = bind(config.inventory.listen, "inventory.listen")?;
         let http = config.listen.map(|address| bind(address, "--listen")).transpose()?;
         let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -73,7 +82,6 @@ impl App {
         let stop = cancel.clone().drop_guard();
         let mut supervisor = Supervisor::new(runtime.handle().clone(), cancel.clone());
 
-        let inventory = Inventory::new(config.inventory.log_entries, config.inventory.broadcast);
         let watches = Watches::default();
         let reviewer = config
             .inventory
@@ -96,14 +104,14 @@ impl App {
             tls.clone(),
             ingest.clone(),
             observers,
-            Meter::new(),
+            access.clone(),
         ));
         supervise_watches(&mut supervisor, &config, &inventory, watches);
         supervise_agents(&mut supervisor, agents, served, tls, telemetry);
         supervise_flushes(&mut supervisor, ingest.clone());
         let http_at = http.as_ref().map(|(_, address)| *address);
-        let closed = http_at.is_some_and(|it| !it.ip().is_loopback()) && !config.open_api;
-        supervise_http(&mut supervisor, http.map(|(listener, _)| listener), sources, closed);
+        supervise_files(&mut supervisor, &access, https.clone());
+        supervise_http(&mut supervisor, http.map(|(listener, _)| listener), https, sources, access);
         let shown = http_at.map_or("off".into(), |address| address.to_string());
         tracing::info!(address = %shown, agents = %agents_at, "hub started");
         let runtime = Background(Some(runtime));
@@ -215,13 +223,7 @@ fn supervise_agents(
 ) {
     let again = Policy::Restart(Backoff::default());
     if let Some(tls) = tls.clone() {
-        supervisor.task("certificates", again, move |cancel| {
-            let tls = tls.clone();
-            async move {
-                Arc::clone(&tls).watch(cancel).await;
-                Ok::<_, Infallible>(())
-            }
-        });
+        supervise_reload(supervisor, "certificates", Arc::clone(&tls));
     }
     supervisor.task("agents", again, move |cancel| {
         let (listener, agents, tls) = (listener.try_clone(), agents.clone(), tls.clone());
@@ -236,11 +238,36 @@ fn supervise_agents(
     });
 }
 
+/// Reads files again when they change.
+fn supervise_reload<T: Send + Sync + 'static>(
+    supervisor: &mut Supervisor,
+    name: &'static str,
+    reload: Arc<tls::Reload<T>>,
+) {
+    supervisor.task(name, Policy::Restart(Backoff::default()), move |cancel| {
+        let reload = reload.clone();
+        async move {
+            reload.watch(cancel).await;
+            Ok::<_, Infallible>(())
+        }
+    });
+}
+
+fn supervise_files(supervisor: &mut Supervisor, access: &Access, https: Option<tls::Server>) {
+    if let Some(https) = https {
+        supervise_reload(supervisor, "https certificates", Arc::clone(&https));
+    }
+    if let Some(provider) = access.fetch().and_then(Fetch::tls) {
+        supervise_reload(supervisor, "provider's authorities", Arc::clone(provider));
+    }
+}
+
 fn supervise_http(
     supervisor: &mut Supervisor,
     listener: Option<std::net::TcpListener>,
+    https: Option<tls::Server>,
     sources: Arc<Sources>,
-    closed: bool,
+    access: Arc<Access>,
 ) {
     let again = Policy::Restart(Backoff::default());
     let measured = sources.clone();
@@ -252,11 +279,15 @@ fn supervise_http(
         }
     });
     let Some(listener) = listener else { return };
-    let routes = router(sources, closed);
+    let routes = router(sources, access);
     supervisor.task("http", again, move |cancel| {
-        let (listener, routes) = (listener.try_clone(), routes.clone());
+        let (listener, routes, https) = (listener.try_clone(), routes.clone(), https.clone());
         async move {
-            let Ok(()) = serve(TcpListener::from_std(listener?)?, routes, cancel).await;
+            let listener = TcpListener::from_std(listener?)?;
+            let Ok(()) = match https {
+                Some(tls) => serve(Secure::new(listener, tls)?, routes, cancel).await,
+                None => serve(listener, routes, cancel).await,
+            };
             Ok::<_, io::Error>(())
         }
     });

@@ -5,12 +5,14 @@
 //! API server.
 //!
 //! What agents tell goes the other way: [`ingest`] (each batch once) → [`store`] (levels of time, in memory or in a
-//! database).
+//! database). People are let in by [`access`], and see what they may.
 
+mod access;
 mod api;
 mod app;
 pub mod config;
 mod error;
+mod fetch;
 pub mod ingest;
 pub mod inventory;
 mod kube;

@@ -92,7 +92,8 @@ async fn tell(records: Arc<Records>, question: u64, ask: Ask, out: mpsc::Sender<
         let pairs = ask.filters.iter().map(|it| (it.key.as_str(), it.value.as_str()));
         export::Request::new(pairs, ask.follow, ask.last.map(|it| it as usize))
     };
-    let lines = lines.and_then(|request| request.lines(&records));
+    let scope = ask.scope.map_or(model::Scope::All, |it| model::Scope::of(it.namespaces));
+    let lines = lines.and_then(|request| request.within(scope).lines(&records));
     let error = match lines {
         Ok(mut lines) => {
             while let Some(chunk) = lines.next().await {

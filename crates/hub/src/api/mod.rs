@@ -22,6 +22,7 @@ use daemon::{Meter, tls};
 use tower_http::compression::CompressionLayer;
 
 use crate::Inventory;
+use crate::access::{self, Access, Asker};
 use crate::ingest::Ingest;
 use crate::kube::Watches;
 use crate::observe::Observers;
@@ -40,6 +41,7 @@ pub struct Sources {
     tls: Option<tls::Server>,
     ingest: Arc<Ingest>,
     observers: Arc<Observers>,
+    access: Arc<Access>,
     desk: Desk,
     pub meter: Meter,
     scrapes: Scrapes,
@@ -53,11 +55,11 @@ impl Sources {
         tls: Option<tls::Server>,
         ingest: Arc<Ingest>,
         observers: Arc<Observers>,
-        meter: Meter,
+        access: Arc<Access>,
     ) -> Self {
         let desk = Desk::new(Query::new(ingest.clone()));
-        let scrapes = Scrapes::default();
-        Self { inventory, agents, watches, tls, ingest, observers, desk, meter, scrapes }
+        let (meter, scrapes) = (Meter::new(), Scrapes::default());
+        Self { inventory, agents, watches, tls, ingest, observers, access, desk, meter, scrapes }
     }
 
     /// Items sent so far.
@@ -66,19 +68,13 @@ impl Sources {
     }
 }
 
-/// `closed`: history and records are not shown, because anybody could ask for them.
-pub fn router(sources: Arc<Sources>, closed: bool) -> Router {
-    let told = match closed {
-        false => told(),
-        true => Router::new().route("/api/v1/{*path}", get(async || {
-            Problem::new(
-                StatusCode::FORBIDDEN,
-                "anybody could ask here who talks to whom; listen on a loopback address (hub.listen), or allow it \
-                 (hub.open_api = true)",
-            )
-        })),
-    };
-    told.merge(itself()).with_state(sources)
+/// Everything passes the guard of `access`.
+pub fn router(sources: Arc<Sources>, access: Arc<Access>) -> Router {
+    told()
+        .merge(itself())
+        .with_state(sources)
+        .merge(access::routes(access.clone()))
+        .layer(axum::middleware::from_fn_with_state(access, access::guard))
 }
 
 /// What agents told.
@@ -128,8 +124,11 @@ async fn ready(State(sources): State<Arc<Sources>>) -> Result<&'static str, Prob
     Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail))
 }
 
-async fn show_status(State(sources): State<Arc<Sources>>) -> Json<status::Status> {
-    Json(status::collect(&sources))
+async fn show_status(
+    State(sources): State<Arc<Sources>>,
+    Asker(person): Asker,
+) -> Json<status::Status> {
+    Json(status::collect(&sources, &person.scope))
 }
 
 async fn scrape(

@@ -1,5 +1,6 @@
 //! The hub's configuration: one TOML file, every key optional.
 
+mod access;
 mod raw;
 
 use std::net::SocketAddr;
@@ -10,6 +11,9 @@ pub use daemon::config::Error;
 use daemon::config::value::size;
 use daemon::config::{count, file, listen, quoted, span, wrong};
 
+pub(crate) use access::is_safe;
+pub use access::{Access, Oidc};
+
 use crate::store::PerLevel;
 
 /// Valid values only. The command line's flags replace single fields.
@@ -17,8 +21,11 @@ use crate::store::PerLevel;
 pub struct Config {
     /// Where `/metrics`, `/healthz`, `/readyz` and `/api/v1` are served; `None`: nowhere.
     pub listen: Option<SocketAddr>,
-    /// History and records may be asked for beyond this host, too.
+    /// TLS of that address.
+    pub tls: Option<Tls>,
+    /// Anybody may ask, also beyond this host.
     pub open_api: bool,
+    pub access: Access,
     pub drain: Duration,
     pub kube: Kube,
     pub inventory: Inventory,
@@ -78,11 +85,13 @@ impl Config {
     /// # Errors
     /// As [`Self::load`].
     pub fn parse(text: &str) -> Result<Self, Error> {
-        let raw::Raw { hub, kube, inventory, history } = daemon::config::parse(text)?;
+        let raw::Raw { hub, access, oidc, kube, inventory, history } = daemon::config::parse(text)?;
         let second = Duration::from_secs(1);
         Ok(Self {
             listen: listen("hub.listen", &hub.listen)?,
+            tls: self::access::tls(&hub)?,
             open_api: hub.open_api,
+            access: self::access::access(access, oidc)?,
             drain: span("hub.drain", &hub.drain, second / 10..=60 * second)?,
             kube: Kube {
                 kubeconfig: file("kube.kubeconfig", &kube.kubeconfig)?,

@@ -173,7 +173,7 @@ mod tests {
     use super::*;
 
     fn ask(follow: bool) -> Ask {
-        Ask { filters: Vec::new(), follow, last: None }
+        Ask { filters: Vec::new(), follow, last: None, scope: None }
     }
 
     fn kind(questions: &mut mpsc::Receiver<Question>) -> Option<(u64, Kind)> {

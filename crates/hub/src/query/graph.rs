@@ -75,31 +75,30 @@ pub fn graph(
     limit: usize,
 ) -> Result<Answered<Graph>, Error> {
     let [mut nodes, mut workloads] = [group, Group::Workload].map(Nodes::new);
+    // Else several pairs of workloads may show as one.
+    let whole = group == Group::Workload && select.scope.is_all();
     let mut observed = Observed::default();
-    let answered = query.sums(
-        times_s,
-        |key| select.matches(key),
-        |key, values| {
-            let source = nodes.number(&key.source);
-            let destination = nodes.number(&key.destination);
-            if group == Group::Workload && !key.service.is_empty() {
-                let services = &mut nodes.nodes[destination].services;
-                if !services.contains(&key.service) {
-                    services.push(key.service.clone());
-                }
+    let answered = query.sums(times_s, select, |key, values| {
+        let shown = select.shown(key);
+        let source = nodes.number(&shown.source);
+        let destination = nodes.number(&shown.destination);
+        if group == Group::Workload && !shown.service.is_empty() {
+            let services = &mut nodes.nodes[destination].services;
+            if !services.contains(&shown.service) {
+                services.push(shown.service.clone());
             }
-            let way = Way { source, destination, protocol: key.protocol, port: key.port };
-            let pair = match group {
-                Group::Workload => way,
-                _ => Way {
-                    source: workloads.number(&key.source),
-                    destination: workloads.number(&key.destination),
-                    ..way
-                },
-            };
-            observed.add(pair, key.direction, way, values);
-        },
-    )?;
+        }
+        let way = Way { source, destination, protocol: key.protocol, port: key.port };
+        let pair = match whole {
+            true => way,
+            false => Way {
+                source: workloads.number(&key.source),
+                destination: workloads.number(&key.destination),
+                ..way
+            },
+        };
+        observed.add(pair, key.direction, way, values);
+    })?;
     let edges = observed.ways().into_iter().map(|(way, values)| GraphEdge {
         source: way.source,
         destination: way.destination,

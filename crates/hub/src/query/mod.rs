@@ -101,16 +101,16 @@ impl Query {
         Ok(Covered { blocks, times_s: start..end, step_s: step.seconds() })
     }
 
-    /// The sums of all edges for which `wanted` holds.
+    /// The sums of all edges that match.
     fn sums(
         &self,
         times_s: Range<u64>,
-        wanted: impl Fn(&Key) -> bool + Sync,
+        select: &Select,
         mut give: impl FnMut(&Arc<Key>, Values),
     ) -> Result<Answered<()>, Error> {
         let edges = self.ingest.catalogue.edges();
         let Covered { blocks, times_s, step_s } = self.blocks(times_s)?;
-        let wanted = |edge: u32| key(&edges, edge).is_some_and(|key| wanted(key));
+        let wanted = |edge: u32| key(&edges, edge).is_some_and(|key| select.matches(key));
         // Two halves at once where there is much to read; a hub has two threads for such work.
         let half = if blocks.len() >= MANY { blocks.len() / 2 } else { 0 };
         let (first, second) = blocks.split_at(half);
