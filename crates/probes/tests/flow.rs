@@ -297,7 +297,7 @@ fn sockets_that_close_while_they_are_read() {
     session.until("every byte", |session| {
         moved(session, port, Direction::Egress).bytes_sent >= 900_000
     });
-    // An update may interrupt another one, in 6.1 for instance: then only the end tells of the connection, and all of it.
+    // An update may interrupt another one: then only the end tells of the connection, and all of it.
     let mut losses = session.losses();
     losses.retain(|(name, _)| name != "tcp/kernel/map_busy");
     assert_eq!(losses, []);

@@ -141,7 +141,8 @@ static __noinline int report_closed(struct sock *sk, struct tcp_sock *tp, struct
 static __always_inline void keep(struct sock *sk, struct tcp_socket *socket, __u64 flags)
 {
 	__u64 key = (__u64)sk;
-	long error = bpf_map_update_elem(&sockets, &key, socket, flags);
+	/* Before 6.4 it returns an int, and the upper half of the register is anything. */
+	int error = (int)bpf_map_update_elem(&sockets, &key, socket, flags);
 	if (error && error != -EEXIST)
 		count_loss(error == -E2BIG ? LOSS_MAP_FULL : LOSS_MAP_BUSY);
 }
