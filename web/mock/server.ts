@@ -21,13 +21,16 @@ export interface MockOptions extends Options {
   failing?: number;
 }
 
-/** What the hub should send with every page. */
+/** What the hub sends with every page: crates/hub/src/access/gate.rs. */
 export const HEADERS = {
   "content-security-policy":
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; " +
-    "worker-src 'self'; frame-ancestors 'none'; base-uri 'self'; form-action 'none'",
+    "default-src 'none'; script-src 'self'; worker-src 'self'; style-src 'self'; img-src 'self' data:; " +
+    "font-src 'self'; connect-src 'self'; manifest-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'",
   "x-content-type-options": "nosniff",
-  "referrer-policy": "no-referrer",
+  "x-frame-options": "DENY",
+  "referrer-policy": "same-origin",
+  "cross-origin-opener-policy": "same-origin",
+  "cross-origin-resource-policy": "same-origin",
 };
 
 const TYPES: Record<string, string> = {

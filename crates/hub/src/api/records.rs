@@ -82,7 +82,7 @@ pub async fn records(
     let busy = |error| Problem::new(StatusCode::SERVICE_UNAVAILABLE, error);
     let listener = sources.observers.ask(ask).map_err(busy)?;
     let scope = person.scope.clone();
-    let stream = Lines { gathered: None, most, follow, listener, scope };
+    let stream = Lines { gathered: false, most, follow, listener, scope };
     let body = futures_util::stream::unfold(stream, |mut lines| async {
         lines.next().await.map(|chunk| (Ok::<_, Infallible>(chunk), lines))
     });
@@ -96,13 +96,13 @@ struct Lines {
     follow: bool,
     most: usize,
     /// What was kept has been told.
-    gathered: Option<()>,
+    gathered: bool,
 }
 
 impl Lines {
     async fn next(&mut self) -> Option<Bytes> {
-        if self.gathered.is_none() {
-            self.gathered = Some(());
+        if !self.gathered {
+            self.gathered = true;
             let patience = match (self.follow, self.most) {
                 (true, 0) => Duration::ZERO,
                 (true, _) => GATHER,

@@ -18,7 +18,7 @@ sections! {
 }
 
 section!(Hub {
-    /// Address and port of /metrics, /healthz, /readyz and /api/v1; "off": nowhere.
+    /// Address and port of the pages, /api/v1, /metrics, /healthz and /readyz; "off": nowhere.
     listen: String = "127.0.0.1:7171",
     /// PEM file with the certificate of listen, and the chain below it; empty: plain text.
     certificate: String = "",

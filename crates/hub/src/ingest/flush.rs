@@ -8,11 +8,11 @@ use std::time::Duration;
 use hashbrown::HashMap;
 use model::Timestamp;
 use model::row::Values;
-use proto::columns::{Reader, merge};
+use proto::columns::Malformed;
 use tokio_util::sync::CancellationToken;
 
 use super::{Flushing, Ingest, Open, day};
-use crate::store::{Block, Building, Commit, Error, Level, blocks};
+use crate::store::{Block, Commit, Error, Level, blocks, sum};
 
 /// How long after the end of an interval it is stored: agents tell of it at once.
 pub const FLUSH_AFTER_S: u64 = 3;
@@ -156,7 +156,7 @@ impl Ingest {
             let from_s = flushing.folded[level as usize];
             let until_s = from_s + level.seconds();
             let parts = self.store.blocks(finer, from_s..until_s)?;
-            let blocks = together(level, from_s, &parts)?;
+            let blocks = together(level, from_s, &parts);
             let blocks = blocks.into_iter().map(Arc::new).collect();
             let commit = Commit { blocks, folded: vec![(level, until_s)], ..Commit::default() };
             self.store.commit(&commit)?;
@@ -172,16 +172,13 @@ fn sorted(level: Level, time_s: u64, rows: HashMap<u32, Values>) -> Vec<Arc<Bloc
     blocks(level, time_s, rows).into_iter().map(Arc::new).collect()
 }
 
-/// The sum of all `parts`.
-fn together(level: Level, time_s: u64, parts: &[Arc<Block>]) -> Result<Vec<Block>, Error> {
-    let read = |block: &'_ Arc<Block>| Reader::new(&block.columns).map(|_| ());
-    // A block that cannot be read must not hold up those that can.
-    let sound = parts.iter().filter(|it| read(it).is_ok());
-    let readers = sound.filter_map(|it| it.read().ok()).collect();
-    let mut building = Building::new(level, time_s);
-    let merged = merge(readers, |_| true, |edge, sum| building.push(edge, &sum.take()));
-    if let Err(error) = merged {
+/// The sum of all `parts`. A block that cannot be read must not hold up those that can.
+fn together(level: Level, time_s: u64, parts: &[Arc<Block>]) -> Vec<Block> {
+    let damaged = |error: Malformed| {
         tracing::error!(%error, level = level.name(), time_s, "a block of history is damaged; its rest is left out");
-    }
-    Ok(building.finish())
+    };
+    let readers = parts.iter().filter_map(|it| it.read().map_err(damaged).ok()).collect();
+    let (blocks, merged) = sum(level, time_s, readers);
+    merged.unwrap_or_else(damaged);
+    blocks
 }

@@ -168,7 +168,7 @@ fn both(
 }
 
 fn key(edges: &Edges, edge: u32) -> Option<&Arc<Key>> {
-    Some(&edges.get(edge as usize)?.as_ref()?.key)
+    edges.get(edge as usize)?.as_ref()
 }
 
 /// What an edge of the graph is known by, whoever observed it.

@@ -5,9 +5,7 @@ use std::ops::Range;
 use std::panic::resume_unwind;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use proto::columns::merge;
-
-use crate::store::{Block, Building, Level, PerLevel};
+use crate::store::{Block, Level, PerLevel, sum};
 
 /// How much of a level is put together; 0: nothing.
 const SPANS_S: PerLevel<u64> = [0, 600, 86_400];
@@ -77,7 +75,7 @@ impl Spans {
 /// `None` where a part is damaged: whoever reads the parts says so.
 fn together((start_s, level): (u64, Level), parts: &[Arc<Block>]) -> Option<Vec<Arc<Block>>> {
     let readers = parts.iter().map(|block| block.read().ok()).collect::<Option<Vec<_>>>()?;
-    let mut building = Building::new(level, start_s);
-    merge(readers, |_| true, |edge, sum| building.push(edge, &sum.take())).ok()?;
-    Some(building.finish().into_iter().map(Arc::new).collect())
+    let (blocks, merged) = sum(level, start_s, readers);
+    merged.ok()?;
+    Some(blocks.into_iter().map(Arc::new).collect())
 }

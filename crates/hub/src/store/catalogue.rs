@@ -12,12 +12,7 @@ use model::{Direction, Protocol};
 use crate::inventory::Shared;
 
 /// All edges at one moment, by their numbers.
-pub type Edges = Arc<Vec<Option<Edge>>>;
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Edge {
-    pub key: Arc<Key>,
-}
+pub type Edges = Arc<Vec<Option<Arc<Key>>>>;
 
 pub struct Catalogue {
     inner: RwLock<Inner>,
@@ -73,8 +68,8 @@ impl Catalogue {
         if !idle.is_empty() {
             let edges = Arc::make_mut(edges);
             for place in &idle {
-                if let Some(edge) = edges[*place].take() {
-                    numbers.remove(&edge.key);
+                if let Some(key) = edges[*place].take() {
+                    numbers.remove(&key);
                 }
             }
             *generation += 1;
@@ -142,7 +137,7 @@ impl Inner {
             // Seen as soon as its first rows are stored.
             self.seen.resize(number as usize + 1, u32::MAX);
         }
-        edges[number as usize] = Some(Edge { key: key.clone() });
+        edges[number as usize] = Some(key.clone());
         self.numbers.insert(key, number);
     }
 
@@ -214,7 +209,7 @@ mod tests {
             [1, 2, 3],
             "there is room again"
         );
-        assert_eq!(&*catalogue.edges()[3].as_ref().unwrap().key.source.kind, End::OVERFLOW);
+        assert_eq!(&*catalogue.edges()[3].as_ref().unwrap().source.kind, End::OVERFLOW);
         assert!(catalogue.forget(12).is_empty(), "what is new has not been seen yet");
     }
 }

@@ -16,8 +16,8 @@ use std::sync::Arc;
 
 use model::row::Key;
 
-pub use block::{Block, Building, blocks};
-pub use catalogue::{Catalogue, Edge, Edges, sample_key};
+pub use block::{Block, blocks, sum};
+pub use catalogue::{Catalogue, Edges, sample_key};
 pub use memory::Memory;
 pub use sqlite::Sqlite;
 pub use window::Facts as WindowFacts;

@@ -68,7 +68,7 @@ static __always_inline void calling_owner(struct owner *owner)
 		current_owner(owner);
 		return;
 	}
-	/* Loads instead of helpers: some ten times cheaper. */
+	/* Loads instead of helpers. */
 	struct task_struct *task = bpf_get_current_task_btf();
 	owner->pid = task->tgid;
 	__builtin_memcpy(owner->comm, task->group_leader->comm, TASK_COMM_LEN);

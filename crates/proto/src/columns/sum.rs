@@ -6,6 +6,7 @@ use model::row::{Distribution, Values};
 pub struct Sum {
     present: u64,
     sums: [u64; Measure::ALL.len()],
+    /// By code; those of sums stay empty.
     distributions: Vec<Open>,
 }
 
@@ -27,8 +28,7 @@ impl Default for Open {
 
 impl Default for Sum {
     fn default() -> Self {
-        let distributions = Measure::ALL.map(|it| usize::from(it.is_distribution()));
-        let distributions = distributions.iter().map(|_| Open::default()).collect();
+        let distributions = Measure::ALL.iter().map(|_| Open::default()).collect();
         Self { present: 0, sums: [0; Measure::ALL.len()], distributions }
     }
 }
