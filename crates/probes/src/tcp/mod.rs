@@ -3,6 +3,7 @@
 //! Delivers: [`Connection`], and the last [`Flow`] of each.
 
 mod ledger;
+pub mod sockets;
 
 use std::cell::Cell;
 use std::mem::MaybeUninit;
@@ -23,6 +24,7 @@ use crate::skel::tcp::{TcpSkel, TcpSkelBuilder};
 use crate::{Batch, Error, iterator, plain, socket};
 
 pub use ledger::Ledger;
+use sockets::Sweeper;
 
 pub const PROBE: Probe = Probe {
     name: "tcp",
@@ -52,7 +54,8 @@ fn run(ctx: &Context) -> Result<(), Error> {
     let mut skel = open.load().map_err(|error| ctx.error(error))?;
     ctx.register(&skel);
     let sockets = MapHandle::try_from(&skel.maps.sockets).map_err(|error| ctx.error(error))?;
-    ctx.shared.publish(SOCKETS, sockets, ctx.health.clone());
+    let shared = MapHandle::try_from(&skel.maps.sockets).map_err(|error| ctx.error(error))?;
+    ctx.shared.publish(SOCKETS, shared, ctx.health.clone());
 
     let _links = (
         ctx.attach(&skel.progs.tcp_set_state),
@@ -63,13 +66,24 @@ fn run(ctx: &Context) -> Result<(), Error> {
     ctx.ready();
 
     let clock = Cell::new(Clock::now());
+    let mut bss = skel.maps.bss_data.take();
+    let mut sweeper = Sweeper::new();
+    let turn = || {
+        clock.set(Clock::now());
+        let Some(bss) = bss.as_deref_mut() else { return };
+        let full = plain::load(&bss.sockets_full) != 0;
+        if !sweeper.is_due(full) {
+            return;
+        }
+        plain::store(&mut bss.sockets_full, 0);
+        if let Err(error) = sweeper.sweep(&sockets, full) {
+            tracing::warn!(%error, "sweep the map of sockets");
+        }
+    };
     let flows = ctx.settings.flow.enabled.then(|| ctx.settings.flow.interval.as_nanos() as u64);
-    ctx.deliver(
-        &skel.maps.events,
-        Batch::Observations,
-        || clock.set(Clock::now()),
-        |event, out| observe(event, clock.get(), flows, &ctx.shared.ledger, out),
-    )
+    ctx.deliver(&skel.maps.events, Batch::Observations, turn, |event, out| {
+        observe(event, clock.get(), flows, &ctx.shared.ledger, out)
+    })
 }
 
 fn attach_accept(ctx: &Context, skel: &TcpSkel<'_>) -> Option<Link> {

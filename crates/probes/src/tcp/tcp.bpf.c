@@ -25,6 +25,9 @@ struct {
 	__type(value, struct tcp_socket);
 } sockets SEC(".maps");
 
+/* A socket found no room: user space makes some where it can. */
+__u32 sockets_full = 0;
+
 /* Who listens. The kernel does not say which listener a new connection came from; these three do. */
 struct listener_key {
 	__u64 cgroup_id;
@@ -138,19 +141,52 @@ static __noinline int report_closed(struct sock *sk, struct tcp_sock *tp, struct
 	return 0;
 }
 
-static __always_inline void keep(struct sock *sk, struct tcp_socket *socket, __u64 flags)
+/* The entry of the socket, unless it is left from another that was at this address. */
+static __always_inline struct tcp_socket *find(struct sock *sk)
 {
 	__u64 key = (__u64)sk;
-	/* Before 6.4 it returns an int, and the upper half of the register is anything. */
-	int error = (int)bpf_map_update_elem(&sockets, &key, socket, flags);
-	if (error && error != -EEXIST)
-		count_loss(error == -E2BIG ? LOSS_MAP_FULL : LOSS_MAP_BUSY);
+	struct tcp_socket *socket = bpf_map_lookup_elem(&sockets, &key);
+	return socket && socket->state != STATE_FREE ? socket : NULL;
 }
 
-static __always_inline void forget(struct sock *sk)
+/* The kernel gives the memory of a socket to the next one soon, and so do we with its entry: making one and deleting it
+ * costs more than all else, since memory goes from the processor that frees to the one that allocates. */
+static __always_inline void fill(struct tcp_socket *entry, struct tcp_socket *socket)
+{
+	__u8 state = socket->state;
+	*(volatile __u8 *)&entry->state = STATE_FREE;
+	barrier();
+	socket->state = STATE_FREE;
+	*entry = *socket;
+	barrier();
+	*(volatile __u8 *)&entry->state = state;
+}
+
+/* `replace`: an entry that says otherwise is of an earlier socket, whose end was not shown. */
+static __always_inline void keep(struct sock *sk, struct tcp_socket *socket, bool replace)
 {
 	__u64 key = (__u64)sk;
-	bpf_map_delete_elem(&sockets, &key);
+	struct tcp_socket *entry = bpf_map_lookup_elem(&sockets, &key);
+	if (entry) {
+		if (replace || entry->state == STATE_FREE)
+			fill(entry, socket);
+		return;
+	}
+	/* Before 6.4 it returns an int, and the upper half of the register is anything. */
+	int error = (int)bpf_map_update_elem(&sockets, &key, socket, replace ? BPF_ANY : BPF_NOEXIST);
+	if (!error || error == -EEXIST)
+		return;
+	count_loss(error == -E2BIG ? LOSS_MAP_FULL : LOSS_MAP_BUSY);
+	if (error == -E2BIG)
+		sockets_full = 1;
+}
+
+/* User space deletes what stays free. */
+static __always_inline void forget(struct tcp_socket *socket, __u64 now)
+{
+	socket->start_ns = now;
+	barrier();
+	*(volatile __u8 *)&socket->state = STATE_FREE;
 }
 
 /* connect() */
@@ -164,7 +200,7 @@ static __always_inline void on_syn_sent(struct sock *sk)
 	};
 	socket_owner(&socket.owner, sk);
 	calling_owner(&socket.owner);
-	keep(sk, &socket, BPF_ANY);
+	keep(sk, &socket, true);
 }
 
 static __always_inline void listening_owner(struct owner *owner, __u16 port)
@@ -200,12 +236,11 @@ static __always_inline void establish(struct sock *sk, struct tcp_sock *tp, stru
 
 static __always_inline void on_established(struct sock *sk, struct tcp_sock *tp, int old)
 {
-	__u64 key = (__u64)sk;
 	__u64 now = bpf_ktime_get_ns();
 	struct tcp_socket *socket = NULL;
 	/* Most passive ones begin here, before anybody holds them: there is nothing to look for. */
 	if (old != TCP_SYN_RECV || sk->sk_socket)
-		socket = bpf_map_lookup_elem(&sockets, &key);
+		socket = find(sk);
 	/* Any other state is of an earlier socket, whose end was not shown. */
 	if (socket && (socket->state == TCP_SYN_SENT || socket->state == TCP_SYN_RECV)) {
 		if (socket->role == ROLE_ACTIVE)
@@ -220,7 +255,7 @@ static __always_inline void on_established(struct sock *sk, struct tcp_sock *tp,
 	struct tcp_socket passive = { .cookie = cookie_of(sk) };
 	describe_passive(sk, &passive);
 	establish(sk, tp, &passive, now);
-	keep(sk, &passive, BPF_ANY);
+	keep(sk, &passive, true);
 }
 
 static __always_inline __u16 local_port_of(struct tcp_sock *tp)
@@ -249,8 +284,7 @@ static __noinline int describe_unknown(struct sock *sk, struct tcp_sock *tp, str
  * listener this tells which one had the connection. */
 static __always_inline void on_closing(struct sock *sk, struct tcp_sock *tp, int old, int state)
 {
-	__u64 key = (__u64)sk;
-	struct tcp_socket *socket = bpf_map_lookup_elem(&sockets, &key);
+	struct tcp_socket *socket = find(sk);
 	if (!socket) {
 		struct tcp_socket unknown = {};
 		describe_unknown(sk, tp, &unknown);
@@ -261,7 +295,7 @@ static __always_inline void on_closing(struct sock *sk, struct tcp_sock *tp, int
 			unknown.start_ns = bpf_ktime_get_ns();
 		}
 		calling_owner(&unknown.owner);
-		keep(sk, &unknown, BPF_NOEXIST);
+		keep(sk, &unknown, false);
 		return;
 	}
 	socket->state = state;
@@ -274,10 +308,10 @@ static __always_inline void close_socket(struct sock *sk, struct tcp_sock *tp, s
 	if (!(socket->flags & SOCKET_REPORTED))
 		report(sk, tp, socket, socket->role == ROLE_ACTIVE ? TCP_OPENED : TCP_ACCEPTED, now);
 	report_closed(sk, tp, socket, now);
-	forget(sk);
+	forget(socket, now);
 }
 
-static __always_inline void stop_listening(struct sock *sk, struct tcp_socket *socket)
+static __always_inline void stop_listening(struct tcp_socket *socket)
 {
 	struct listener_key key = {
 		.cgroup_id = socket->owner.cgroup_id,
@@ -291,13 +325,12 @@ static __always_inline void stop_listening(struct sock *sk, struct tcp_socket *s
 		if (*(volatile __u32 *)&listener->sockets == 0)
 			bpf_map_delete_elem(&listeners, &key);
 	}
-	forget(sk);
+	forget(socket, bpf_ktime_get_ns());
 }
 
 static __always_inline void on_close(struct sock *sk, struct tcp_sock *tp, int old)
 {
-	__u64 key = (__u64)sk;
-	struct tcp_socket *socket = bpf_map_lookup_elem(&sockets, &key);
+	struct tcp_socket *socket = find(sk);
 	if (!socket) {
 		if (old == TCP_SYN_SENT || old == TCP_SYN_RECV || old == TCP_LISTEN || old == TCP_CLOSE)
 			return;
@@ -307,7 +340,7 @@ static __always_inline void on_close(struct sock *sk, struct tcp_sock *tp, int o
 		return;
 	}
 	if (socket->role == ROLE_LISTENER) {
-		stop_listening(sk, socket);
+		stop_listening(socket);
 		return;
 	}
 	if (old == TCP_SYN_SENT) {
@@ -315,13 +348,14 @@ static __always_inline void on_close(struct sock *sk, struct tcp_sock *tp, int o
 		int error = sk->sk_err;
 		if (!error)
 			error = local_port_of(tp) ? ECANCELED : EADDRNOTAVAIL;
-		report(sk, tp, socket, WITH_ERROR(TCP_FAILED, error), bpf_ktime_get_ns());
-		forget(sk);
+		__u64 now = bpf_ktime_get_ns();
+		report(sk, tp, socket, WITH_ERROR(TCP_FAILED, error), now);
+		forget(socket, now);
 		return;
 	}
 	if (old == TCP_SYN_RECV && socket->role == ROLE_PASSIVE && !(socket->flags & SOCKET_REPORTED)) {
 		/* No handshake, no connection: nobody could have accepted it. */
-		forget(sk);
+		forget(socket, bpf_ktime_get_ns());
 		return;
 	}
 	if (socket->role == ROLE_PASSIVE && have_accept && !(socket->flags & SOCKET_ACCEPTED)) {
@@ -360,7 +394,7 @@ static __always_inline void on_listen(struct sock *sk)
 	};
 	socket_owner(&socket.owner, sk);
 	calling_owner(&socket.owner);
-	keep(sk, &socket, BPF_ANY);
+	keep(sk, &socket, true);
 	add_listener(&socket.owner, socket.local_port);
 }
 
@@ -397,22 +431,22 @@ int BPF_PROG(tcp_set_state, struct sock *sk, int old, int new)
 SEC("tp_btf/tcp_destroy_sock")
 int BPF_PROG(tcp_destroy, struct sock *sk)
 {
-	__u64 key = (__u64)sk;
-	struct tcp_socket *socket = bpf_map_lookup_elem(&sockets, &key);
+	struct tcp_socket *socket = find(sk);
 	if (!socket)
 		return 0;
 	if (socket->role == ROLE_LISTENER) {
-		stop_listening(sk, socket);
+		stop_listening(socket);
 		return 0;
 	}
 	struct tcp_sock *tp = bpf_skc_to_tcp_sock(sk);
 	if (!tp || (socket->role == ROLE_PASSIVE && socket->state == TCP_SYN_RECV)) {
-		forget(sk);
+		forget(socket, bpf_ktime_get_ns());
 		return 0;
 	}
 	if (socket->state == TCP_SYN_SENT) {
-		report(sk, tp, socket, WITH_ERROR(TCP_FAILED, sk->sk_err), bpf_ktime_get_ns());
-		forget(sk);
+		__u64 now = bpf_ktime_get_ns();
+		report(sk, tp, socket, WITH_ERROR(TCP_FAILED, sk->sk_err), now);
+		forget(socket, now);
 		return 0;
 	}
 	close_socket(sk, tp, socket, bpf_ktime_get_ns());
@@ -425,7 +459,7 @@ static __always_inline void accept_early(struct sock *sk)
 	struct tcp_socket early = { .cookie = cookie_of(sk), .flags = SOCKET_ACCEPTED };
 	describe_passive(sk, &early);
 	calling_owner(&early.owner);
-	keep(sk, &early, BPF_NOEXIST);
+	keep(sk, &early, false);
 }
 
 /* Every way to accept: the system calls, io_uring, the kernel itself. */
@@ -442,10 +476,9 @@ int tcp_accept(__u64 *ctx)
 		sk = (void *)ctx[4];
 		barrier_var(sk);
 	}
-	__u64 key = (__u64)sk;
 	if (!sk)
 		return 0;
-	struct tcp_socket *socket = bpf_map_lookup_elem(&sockets, &key);
+	struct tcp_socket *socket = find(sk);
 	if (!socket && sk->__sk_common.skc_state == TCP_SYN_RECV) {
 		accept_early(sk);
 		return 0;
@@ -523,6 +556,6 @@ int tcp_older(struct bpf_iter__task_file *ctx)
 	struct tcp_sock *tp = (void *)sk;
 	READ_TCP_COUNTERS(&socket.before, tp, BPF_CORE_READ);
 	socket.reported_ns = bpf_ktime_get_ns();
-	keep(sk, &socket, BPF_NOEXIST);
+	keep(sk, &socket, false);
 	return 0;
 }

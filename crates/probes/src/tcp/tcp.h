@@ -30,6 +30,9 @@ struct tcp_counters {
 	__u64 bytes_received;
 };
 
+/* The state of an entry that waits for the next socket at its address. */
+#define STATE_FREE 0
+
 /* What a read saw of a socket. Of another life of the same memory if the cookie is another. */
 struct tcp_glance {
 	__u64 bytes_received;
@@ -51,7 +54,7 @@ struct tcp_socket {
 	struct tcp_glance seen;
 	__u64 cookie;
 	__u64 reported_ns;    /* when a read saw that something had moved */
-	__u64 start_ns;       /* SYN for active, ESTABLISHED once established */
+	__u64 start_ns;       /* SYN for active, ESTABLISHED once established; of a free entry: its end */
 	__u64 connect_ns;
 	struct owner owner;
 	struct tcp_counters before; /* of a socket older than the agent: what it moved until then */
