@@ -77,7 +77,7 @@ static __always_inline void calling_owner(struct owner *owner)
 	__builtin_memcpy(owner->comm, task->group_leader->comm, TASK_COMM_LEN);
 }
 
-static __always_inline void read_ends(struct ends *ends, struct sock *sk, struct tcp_sock *tp)
+static __always_inline void read_ends(struct ends *ends, struct sock *sk, __u16 local_port)
 {
 	if (sk->__sk_common.skc_family == AF_INET6) {
 		for (int i = 0; i < 4; i++) {
@@ -88,14 +88,14 @@ static __always_inline void read_ends(struct ends *ends, struct sock *sk, struct
 		map_ipv4(ends->local, sk->__sk_common.skc_rcv_saddr);
 		map_ipv4(ends->remote, sk->__sk_common.skc_daddr);
 	}
-	ends->local_port = bpf_ntohs(tp->inet_conn.icsk_inet.inet_sport);
+	ends->local_port = local_port;
 	ends->remote_port = bpf_ntohs(sk->__sk_common.skc_dport);
 }
 
 #define DIRECT(pointer, member) ((pointer)->member)
 
-static __always_inline void describe(struct tcp_event *event, struct sock *sk, struct tcp_sock *tp,
-				     struct tcp_socket *socket, __u32 kind, __u64 now)
+static __always_inline void describe(struct tcp_event *event, struct sock *sk, struct tcp_socket *socket, __u32 kind,
+				     __u64 now)
 {
 	event->time_ns = now;
 	event->cookie = socket->cookie;
@@ -104,7 +104,7 @@ static __always_inline void describe(struct tcp_event *event, struct sock *sk, s
 	event->duration_ns = socket->flags & SOCKET_OLDER ? 0 : now - socket->start_ns;
 	event->interval_ns = socket->reported_ns ? now - socket->reported_ns : 0;
 	event->owner = socket->owner;
-	read_ends(&event->ends, sk, tp);
+	read_ends(&event->ends, sk, socket->local_port);
 	event->kind = kind;
 	event->role = socket->role;
 	event->error = 0;
@@ -113,14 +113,14 @@ static __always_inline void describe(struct tcp_event *event, struct sock *sk, s
 /* Everything but the end, without counters. `what` is a kind, with the errno in the bits above. */
 #define WITH_ERROR(kind, error) ((kind) | (__u32)(error) << 8)
 
-static __noinline int report(struct sock *sk, struct tcp_sock *tp, struct tcp_socket *socket, __u32 what, __u64 now)
+static __noinline int report(struct sock *sk, struct tcp_socket *socket, __u32 what, __u64 now)
 {
 	struct tcp_event *event = bpf_ringbuf_reserve(&events, offsetof(struct tcp_event, totals), 0);
 	if (!event) {
 		count_loss(LOSS_RING_FULL);
 		return 0;
 	}
-	describe(event, sk, tp, socket, (__u8)what, now);
+	describe(event, sk, socket, (__u8)what, now);
 	event->error = what >> 8;
 	bpf_ringbuf_submit(event, ring_flags());
 	return 0;
@@ -133,7 +133,7 @@ static __noinline int report_closed(struct sock *sk, struct tcp_sock *tp, struct
 		count_loss(LOSS_RING_FULL);
 		return 0;
 	}
-	describe(event, sk, tp, socket, TCP_CLOSED, now);
+	describe(event, sk, socket, TCP_CLOSED, now);
 	event->error = sk->sk_err;
 	READ_TCP_COUNTERS(&event->totals, tp, DIRECT);
 	subtract_counters(&event->since, &event->totals, &socket->before);
@@ -222,19 +222,19 @@ static __always_inline void describe_passive(struct sock *sk, struct tcp_socket 
 	listening_owner(&socket->owner, sk->__sk_common.skc_num);
 }
 
-static __always_inline void establish(struct sock *sk, struct tcp_sock *tp, struct tcp_socket *socket, __u64 now)
+static __always_inline void establish(struct sock *sk, struct tcp_socket *socket, __u64 now)
 {
 	socket->start_ns = now;
 	socket->reported_ns = now;
-	socket->local_port = bpf_ntohs(tp->inet_conn.icsk_inet.inet_sport);
+	socket->local_port = sk->__sk_common.skc_num;
 	socket->state = TCP_ESTABLISHED;
 	if (socket->role == ROLE_PASSIVE && have_accept && !(socket->flags & SOCKET_ACCEPTED))
 		return;
 	socket->flags |= SOCKET_REPORTED;
-	report(sk, tp, socket, socket->role == ROLE_ACTIVE ? TCP_OPENED : TCP_ACCEPTED, now);
+	report(sk, socket, socket->role == ROLE_ACTIVE ? TCP_OPENED : TCP_ACCEPTED, now);
 }
 
-static __always_inline void on_established(struct sock *sk, struct tcp_sock *tp, int old)
+static __always_inline void on_established(struct sock *sk, int old)
 {
 	__u64 now = bpf_ktime_get_ns();
 	struct tcp_socket *socket = NULL;
@@ -247,14 +247,14 @@ static __always_inline void on_established(struct sock *sk, struct tcp_sock *tp,
 			socket->connect_ns = now - socket->start_ns;
 		else
 			socket->cookie = cookie_of(sk);
-		establish(sk, tp, socket, now);
+		establish(sk, socket, now);
 		return;
 	}
 	if (old != TCP_SYN_RECV)
 		return;
 	struct tcp_socket passive = { .cookie = cookie_of(sk) };
 	describe_passive(sk, &passive);
-	establish(sk, tp, &passive, now);
+	establish(sk, &passive, now);
 	keep(sk, &passive, true);
 }
 
@@ -282,11 +282,14 @@ static __noinline int describe_unknown(struct sock *sk, struct tcp_sock *tp, str
 
 /* Only close() and shutdown() lead here, so the running task is the socket's user. Among processes that share a
  * listener this tells which one had the connection. */
-static __always_inline void on_closing(struct sock *sk, struct tcp_sock *tp, int old, int state)
+static __always_inline void on_closing(struct sock *sk, int old, int state)
 {
 	struct tcp_socket *socket = find(sk);
 	if (!socket) {
+		struct tcp_sock *tp = bpf_skc_to_tcp_sock(sk);
 		struct tcp_socket unknown = {};
+		if (!tp)
+			return;
 		describe_unknown(sk, tp, &unknown);
 		unknown.state = state;
 		if (old == TCP_SYN_RECV) { /* TCP fast open: never established, and yet used */
@@ -306,7 +309,7 @@ static __always_inline void on_closing(struct sock *sk, struct tcp_sock *tp, int
 static __always_inline void close_socket(struct sock *sk, struct tcp_sock *tp, struct tcp_socket *socket, __u64 now)
 {
 	if (!(socket->flags & SOCKET_REPORTED))
-		report(sk, tp, socket, socket->role == ROLE_ACTIVE ? TCP_OPENED : TCP_ACCEPTED, now);
+		report(sk, socket, socket->role == ROLE_ACTIVE ? TCP_OPENED : TCP_ACCEPTED, now);
 	report_closed(sk, tp, socket, now);
 	forget(socket, now);
 }
@@ -328,8 +331,19 @@ static __always_inline void stop_listening(struct tcp_socket *socket)
 	forget(socket, bpf_ktime_get_ns());
 }
 
-static __always_inline void on_close(struct sock *sk, struct tcp_sock *tp, int old)
+static __always_inline void fail(struct sock *sk, struct tcp_sock *tp, struct tcp_socket *socket, int error)
 {
+	__u64 now = bpf_ktime_get_ns();
+	socket->local_port = local_port_of(tp);
+	report(sk, socket, WITH_ERROR(TCP_FAILED, error), now);
+	forget(socket, now);
+}
+
+static __always_inline void on_close(struct sock *sk, int old)
+{
+	struct tcp_sock *tp = bpf_skc_to_tcp_sock(sk);
+	if (!tp)
+		return;
 	struct tcp_socket *socket = find(sk);
 	if (!socket) {
 		if (old == TCP_SYN_SENT || old == TCP_SYN_RECV || old == TCP_LISTEN || old == TCP_CLOSE)
@@ -348,9 +362,7 @@ static __always_inline void on_close(struct sock *sk, struct tcp_sock *tp, int o
 		int error = sk->sk_err;
 		if (!error)
 			error = local_port_of(tp) ? ECANCELED : EADDRNOTAVAIL;
-		__u64 now = bpf_ktime_get_ns();
-		report(sk, tp, socket, WITH_ERROR(TCP_FAILED, error), now);
-		forget(socket, now);
+		fail(sk, tp, socket, error);
 		return;
 	}
 	if (old == TCP_SYN_RECV && socket->role == ROLE_PASSIVE && !(socket->flags & SOCKET_REPORTED)) {
@@ -415,15 +427,12 @@ int BPF_PROG(tcp_set_state, struct sock *sk, int old, int new)
 		on_listen(sk);
 		return 0;
 	}
-	struct tcp_sock *tp = bpf_skc_to_tcp_sock(sk);
-	if (!tp)
-		return 0;
 	if (new == TCP_FIN_WAIT1 || new == TCP_LAST_ACK)
-		on_closing(sk, tp, old, new);
-	if (new == TCP_ESTABLISHED)
-		on_established(sk, tp, old);
+		on_closing(sk, old, new);
+	else if (new == TCP_ESTABLISHED)
+		on_established(sk, old);
 	else if (new == TCP_CLOSE)
-		on_close(sk, tp, old);
+		on_close(sk, old);
 	return 0;
 }
 
@@ -444,9 +453,7 @@ int BPF_PROG(tcp_destroy, struct sock *sk)
 		return 0;
 	}
 	if (socket->state == TCP_SYN_SENT) {
-		__u64 now = bpf_ktime_get_ns();
-		report(sk, tp, socket, WITH_ERROR(TCP_FAILED, sk->sk_err), now);
-		forget(socket, now);
+		fail(sk, tp, socket, sk->sk_err);
 		return 0;
 	}
 	close_socket(sk, tp, socket, bpf_ktime_get_ns());
@@ -485,15 +492,12 @@ int tcp_accept(__u64 *ctx)
 	}
 	if (!socket || socket->role != ROLE_PASSIVE || socket->flags & SOCKET_ACCEPTED)
 		return 0;
-	struct tcp_sock *tp = bpf_skc_to_tcp_sock(sk);
-	if (!tp)
-		return 0;
 	calling_owner(&socket->owner);
 	socket->flags |= SOCKET_ACCEPTED;
 	if (socket->flags & SOCKET_REPORTED)
 		return 0;
 	socket->flags |= SOCKET_REPORTED;
-	report(sk, tp, socket, TCP_ACCEPTED, bpf_ktime_get_ns());
+	report(sk, socket, TCP_ACCEPTED, bpf_ktime_get_ns());
 	return 0;
 }
 
