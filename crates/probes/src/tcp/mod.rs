@@ -134,7 +134,9 @@ fn observe(
     };
     let observation = observation(event, clock, Subject::Connection(connection));
     if let Some(interval_ns) = flows.filter(|_| closed) {
-        let deltas = ledger.end(key(event), counters(&event.since));
+        let older = event.duration_ns == 0;
+        let since = if older { &event.since } else { &event.totals };
+        let deltas = ledger.end(key(event), counters(since));
         // Reads of an idle socket leave no mark: it moved nothing before the last of them.
         let interval_ns = event.interval_ns.min(interval_ns);
         if deltas.packets_sent != 0 || deltas.packets_received != 0 {

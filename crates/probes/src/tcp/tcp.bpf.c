@@ -126,17 +126,38 @@ static __noinline int report(struct sock *sk, struct tcp_socket *socket, __u32 w
 	return 0;
 }
 
-static __noinline int report_closed(struct sock *sk, struct tcp_sock *tp, struct tcp_socket *socket, __u64 now)
+static __always_inline void describe_closed(struct tcp_event *event, struct sock *sk, struct tcp_sock *tp,
+					    struct tcp_socket *socket, __u64 now)
+{
+	describe(event, sk, socket, TCP_CLOSED, now);
+	event->error = sk->sk_err;
+	READ_TCP_COUNTERS(&event->totals, tp, DIRECT);
+}
+
+static __always_inline void report_older_closed(struct sock *sk, struct tcp_sock *tp, struct tcp_socket *socket, __u64 now)
 {
 	struct tcp_event *event = bpf_ringbuf_reserve(&events, sizeof(*event), 0);
 	if (!event) {
 		count_loss(LOSS_RING_FULL);
+		return;
+	}
+	describe_closed(event, sk, tp, socket, now);
+	subtract_counters(&event->since, &event->totals, &socket->before);
+	bpf_ringbuf_submit(event, ring_flags());
+}
+
+static __noinline int report_closed(struct sock *sk, struct tcp_sock *tp, struct tcp_socket *socket, __u64 now)
+{
+	if (socket->flags & SOCKET_OLDER) {
+		report_older_closed(sk, tp, socket, now);
 		return 0;
 	}
-	describe(event, sk, socket, TCP_CLOSED, now);
-	event->error = sk->sk_err;
-	READ_TCP_COUNTERS(&event->totals, tp, DIRECT);
-	subtract_counters(&event->since, &event->totals, &socket->before);
+	struct tcp_event *event = bpf_ringbuf_reserve(&events, offsetof(struct tcp_event, since), 0);
+	if (!event) {
+		count_loss(LOSS_RING_FULL);
+		return 0;
+	}
+	describe_closed(event, sk, tp, socket, now);
 	bpf_ringbuf_submit(event, ring_flags());
 	return 0;
 }
@@ -218,8 +239,9 @@ static __always_inline void describe_passive(struct sock *sk, struct tcp_socket 
 {
 	socket->role = ROLE_PASSIVE;
 	socket->state = TCP_SYN_RECV;
+	socket->local_port = sk->__sk_common.skc_num;
 	socket_owner(&socket->owner, sk);
-	listening_owner(&socket->owner, sk->__sk_common.skc_num);
+	listening_owner(&socket->owner, socket->local_port);
 }
 
 static __always_inline void establish(struct sock *sk, struct tcp_socket *socket, __u64 now)

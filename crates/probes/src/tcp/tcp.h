@@ -85,8 +85,8 @@ enum tcp_kind {
 	TCP_STALE,     /* the socket is gone though nobody said so */
 };
 
-/* What reaches user space, through the ring buffer or a read of the iterator. Only TCP_CLOSED, and what the iterator
- * writes, has the counters; other events end before them. */
+/* What reaches user space, through the ring buffer or a read of live sockets. Events of the ring buffer end before the
+ * members that they do not need: only TCP_CLOSED has counters, and only those of sockets older than the agent `since`. */
 struct tcp_event {
 	__u64 time_ns;
 	__u64 cookie;
