@@ -127,7 +127,7 @@ fn observe(
     let closed = kind == ConnectionEvent::Closed;
     let connection = Connection {
         event: kind,
-        errno: event.error as u16,
+        errno: event.error,
         connect_ns: event.connect_ns,
         duration_ns: event.duration_ns,
         totals: if closed { counters(&event.totals) } else { Counters::default() },

@@ -8,7 +8,7 @@ enum role {
 	ROLE_ACTIVE = 1,  /* connect() */
 	ROLE_PASSIVE,     /* accept() */
 	ROLE_LISTENER,
-};
+} __attribute__((packed));
 
 enum socket_flags {
 	/* `accepted` (or `opened`) has been reported. */
@@ -83,10 +83,10 @@ enum tcp_kind {
 	TCP_FLOW,      /* what it moved is more than at the last read */
 	TCP_OVERFLOW,  /* since.packets_received connections found the accept queue full */
 	TCP_STALE,     /* the socket is gone though nobody said so */
-};
+} __attribute__((packed));
 
 /* What reaches user space, through the ring buffer or a read of live sockets. Events of the ring buffer end before the
- * members that they do not need: only TCP_CLOSED has counters, and only those of sockets older than the agent `since`. */
+ * members that they do not need (two cache lines with the kernel's own 8 bytes): only TCP_CLOSED has counters, and only those of sockets older than the agent `since`. */
 struct tcp_event {
 	__u64 time_ns;
 	__u64 cookie;
@@ -98,7 +98,7 @@ struct tcp_event {
 	struct ends ends;
 	enum tcp_kind kind;
 	enum role role;
-	__u32 error;          /* errno */
+	__u16 error;          /* errno */
 	struct tcp_counters totals;
 	struct tcp_counters since;  /* the same without what was moved before the agent; rtt_us is a gauge */
 };
