@@ -86,7 +86,8 @@ enum tcp_kind {
 } __attribute__((packed));
 
 /* What reaches user space, through the ring buffer or a read of live sockets. Events of the ring buffer end before the
- * members that they do not need (two cache lines with the kernel's own 8 bytes): only TCP_CLOSED has counters, and only those of sockets older than the agent `since`. */
+ * members that they do not need: only TCP_CLOSED has counters, and only that of a socket older than the agent `since`.
+ * The others fill two cache lines, with the 8 bytes that the kernel puts before them. */
 struct tcp_event {
 	__u64 time_ns;
 	__u64 cookie;
