@@ -81,13 +81,9 @@ fn read_keys(
         plain::store(&mut bss.tcp_key_count, count as u32);
         program.test_run(ProgramInput::default()).map_err(std::io::Error::other)?;
         let told = plain::load(&bss.tcp_event_count) as usize;
-        bss.tcp_events.iter().take(told).filter_map(event).for_each(&mut each);
+        bss.tcp_events.iter().take(told).filter_map(|words| plain::read_words(words)).for_each(&mut each);
     }
     Ok(entries)
-}
-
-fn event(words: &[u64; size_of::<tcp_event>() / 8]) -> Option<tcp_event> {
-    plain::read(&plain::load(words).map(u64::to_ne_bytes).concat())
 }
 
 struct Sorter<'a> {
