@@ -75,9 +75,11 @@ fn run(ctx: &Context) -> Result<(), Error> {
         if !sweeper.is_due(full) {
             return;
         }
-        plain::store(&mut bss.sockets_full, 0);
-        if let Err(error) = sweeper.sweep(&sockets, full) {
-            tracing::warn!(%error, "sweep the map of sockets");
+        match sweeper.sweep(&sockets, full) {
+            // Full of sockets that live: looked at again.
+            Ok(0) => (),
+            Ok(_) => plain::store(&mut bss.sockets_full, 0),
+            Err(error) => tracing::warn!(%error, "sweep the map of sockets"),
         }
     };
     let flows = ctx.settings.flow.enabled.then(|| ctx.settings.flow.interval.as_nanos() as u64);
