@@ -81,7 +81,11 @@ fn read_keys(
         plain::store(&mut bss.tcp_key_count, count as u32);
         program.test_run(ProgramInput::default()).map_err(std::io::Error::other)?;
         let told = plain::load(&bss.tcp_event_count) as usize;
-        bss.tcp_events.iter().take(told).filter_map(|words| plain::read_words(words)).for_each(&mut each);
+        bss.tcp_events
+            .iter()
+            .take(told)
+            .filter_map(|words| plain::read_words(words))
+            .for_each(&mut each);
     }
     Ok(entries)
 }

@@ -76,9 +76,9 @@ fn run(ctx: &Context) -> Result<(), Error> {
             return;
         }
         match sweeper.sweep(&sockets, full) {
-            // Full of sockets that live: looked at again.
-            Ok(0) => (),
-            Ok(_) => plain::store(&mut bss.sockets_full, 0),
+            Ok(swept) if swept.is_all() => plain::store(&mut bss.sockets_full, 0),
+            // Full of sockets that live, or have just ended: looked at again.
+            Ok(_) => (),
             Err(error) => tracing::warn!(%error, "sweep the map of sockets"),
         }
     };

@@ -109,8 +109,8 @@ impl Sweeper {
         self.last.elapsed() >= if full { Self::PERIOD_FULL } else { Self::PERIOD }
     }
 
-    /// Deletes the entries that have been free for a while; how many they were.
-    pub fn sweep(&mut self, map: &MapHandle, full: bool) -> io::Result<u64> {
+    /// Deletes the entries that have been free for a while.
+    pub fn sweep(&mut self, map: &MapHandle, full: bool) -> io::Result<Swept> {
         self.last = Instant::now();
         let age = if full { Self::AGE_FULL } else { Self::AGE };
         let before = Clock::now().monotonic_now().saturating_sub(age.as_nanos() as u64);
@@ -118,20 +118,38 @@ impl Sweeper {
     }
 }
 
+/// Free entries.
+#[derive(Default)]
+pub struct Swept {
+    deleted: u64,
+    left: u64,
+}
+
+impl Swept {
+    /// There were some, and none is left.
+    pub fn is_all(&self) -> bool {
+        self.deleted > 0 && self.left == 0
+    }
+}
+
 /// Deletes the entries that have been free since before `before_ns`.
-fn sweep(map: &MapHandle, before_ns: u64) -> io::Result<u64> {
+fn sweep(map: &MapHandle, before_ns: u64) -> io::Result<Swept> {
     let mut walk = Walk::new(map, CHUNK);
     let mut keys = [0; CHUNK];
-    let mut deleted = 0;
+    let mut swept = Swept::default();
     while let Some(count) = walk.next(&mut keys, true)? {
         for &key in &keys[..count] {
             // Looked at again: between the two a socket may have taken it.
             let old =
                 any_entry(map, key).is_some_and(|it| it.state == FREE && it.start_ns < before_ns);
-            deleted += u64::from(old && delete(map, key));
+            if old && delete(map, key) {
+                swept.deleted += 1;
+            } else {
+                swept.left += 1;
+            }
         }
     }
-    Ok(deleted)
+    Ok(swept)
 }
 
 /// An entry that a socket took at this very moment is put back.
