@@ -10,7 +10,7 @@ use std::mem::MaybeUninit;
 use std::time::Duration;
 
 use libbpf_rs::skel::{OpenSkel, SkelBuilder};
-use libbpf_rs::{Link, MapHandle};
+use libbpf_rs::{Link, MapCore, MapHandle};
 use model::status::ProgramState;
 use model::{
     Connection, ConnectionEvent, Counters, Direction, Flow, Observation, Protocol, Subject,
@@ -76,9 +76,9 @@ fn run(ctx: &Context) -> Result<(), Error> {
             return;
         }
         match sweeper.sweep(&sockets, full) {
-            Ok(swept) if swept.is_all() => plain::store(&mut bss.sockets_full, 0),
-            // Full of sockets that live, or have just ended: looked at again.
-            Ok(_) => (),
+            // Where most entries are of sockets that live, or have just ended, it is looked at again.
+            Ok(kept) if kept > u64::from(sockets.max_entries()) / 2 => (),
+            Ok(_) => plain::store(&mut bss.sockets_full, 0),
             Err(error) => tracing::warn!(%error, "sweep the map of sockets"),
         }
     };

@@ -32,13 +32,15 @@ pub struct Walk<'a> {
     values: Vec<u8>,
     position: Option<u32>,
     ended: bool,
+    /// Entries that were not asked for.
+    passed: u64,
 }
 
 impl<'a> Walk<'a> {
     /// `chunk`: the most entries that are asked for at once.
     pub fn new(map: &'a MapHandle, chunk: usize) -> Self {
         let values = vec![0; chunk * map.value_size() as usize];
-        Self { map, values, position: None, ended: false }
+        Self { map, values, position: None, ended: false, passed: 0 }
     }
 
     /// Puts the addresses of the next live sockets (`free`: of free entries) at the front of `keys`, which has room for a
@@ -57,6 +59,7 @@ impl<'a> Walk<'a> {
                 kept += 1;
             }
         }
+        self.passed += (count - kept) as u64;
         Ok(Some(kept))
     }
 
@@ -109,8 +112,8 @@ impl Sweeper {
         self.last.elapsed() >= if full { Self::PERIOD_FULL } else { Self::PERIOD }
     }
 
-    /// Deletes the entries that have been free for a while.
-    pub fn sweep(&mut self, map: &MapHandle, full: bool) -> io::Result<Swept> {
+    /// Deletes the entries that have been free for a while; how many others there are.
+    pub fn sweep(&mut self, map: &MapHandle, full: bool) -> io::Result<u64> {
         self.last = Instant::now();
         let age = if full { Self::AGE_FULL } else { Self::AGE };
         let before = Clock::now().monotonic_now().saturating_sub(age.as_nanos() as u64);
@@ -118,38 +121,20 @@ impl Sweeper {
     }
 }
 
-/// Free entries.
-#[derive(Default)]
-pub struct Swept {
-    deleted: u64,
-    left: u64,
-}
-
-impl Swept {
-    /// There were some, and none is left.
-    pub fn is_all(&self) -> bool {
-        self.deleted > 0 && self.left == 0
-    }
-}
-
-/// Deletes the entries that have been free since before `before_ns`.
-fn sweep(map: &MapHandle, before_ns: u64) -> io::Result<Swept> {
+/// Deletes the entries that have been free since before `before_ns`; how many others there are.
+fn sweep(map: &MapHandle, before_ns: u64) -> io::Result<u64> {
     let mut walk = Walk::new(map, CHUNK);
     let mut keys = [0; CHUNK];
-    let mut swept = Swept::default();
+    let mut kept = 0;
     while let Some(count) = walk.next(&mut keys, true)? {
         for &key in &keys[..count] {
             // Looked at again: between the two a socket may have taken it.
             let old =
                 any_entry(map, key).is_some_and(|it| it.state == FREE && it.start_ns < before_ns);
-            if old && delete(map, key) {
-                swept.deleted += 1;
-            } else {
-                swept.left += 1;
-            }
+            kept += u64::from(!(old && delete(map, key)));
         }
     }
-    Ok(swept)
+    Ok(kept + walk.passed)
 }
 
 /// An entry that a socket took at this very moment is put back.
