@@ -196,6 +196,13 @@ fn answers_are_as_described_and_have_what_was_told() {
             "/api/v1/workloads/{namespace}/{kind}/{name}",
             "/api/v1/workloads/shop/Deployment/workload-1",
         ),
+        ("/api/v1/graph", "/api/v1/graph?compare=1h"),
+        ("/api/v1/series", "/api/v1/series?measure=rtt&compare=previous"),
+        ("/api/v1/workloads", "/api/v1/workloads?compare=7d"),
+        (
+            "/api/v1/workloads/{namespace}/{kind}/{name}",
+            "/api/v1/workloads/shop/Deployment/workload-1?compare=2026-01-31T12:00:00Z",
+        ),
         ("/api/v1/nodes", "/api/v1/nodes"),
         ("/api/v1/status", "/api/v1/status"),
     ];
@@ -224,6 +231,9 @@ fn answers_are_as_described_and_have_what_was_told() {
     );
     let all: Vec<&str> = values.as_object().unwrap().keys().map(String::as_str).collect();
     assert_eq!(all.len(), Measure::ALL.len(), "{all:?}");
+    let compared = hub.json("/api/v1/graph?since=-1m&compare=1h");
+    assert_eq!(compared["edges"].as_array().unwrap().len(), 1);
+    assert_eq!(compared["earlier"]["edges"], serde_json::json!([]));
     let page = hub.json("/api/v1/workloads/shop/Deployment/workload-2");
     assert_eq!(
         (&page["peers"][0]["direction"], &page["peers"][0]["name"]),
@@ -253,6 +263,17 @@ fn what_cannot_be_asked_is_told() {
             "/api/v1/series?measure=rtt&source=cart",
             400,
             "source: \\\"cart\\\": expected NAMESPACE/KIND/NAME",
+        ),
+        (
+            "/api/v1/graph?compare=yesterday",
+            400,
+            "compare = \\\"yesterday\\\": expected how long before",
+        ),
+        ("/api/v1/graph?since=-1h&until=-10m&compare=now", 400, "compare"),
+        (
+            "/api/v1/graph?compare=deploy:shop/Deployment/nobody",
+            404,
+            "no deploy of shop/Deployment/nobody",
         ),
         ("/api/v1/workloads/shop/Deployment/nobody", 404, "shop/Deployment/nobody"),
         ("/api/v1/records?port=x", 400, "filter port"),

@@ -1,5 +1,7 @@
 //! The hub's HTTP interface.
 
+mod compare;
+mod desk;
 mod history;
 mod metrics;
 mod nodes;
@@ -30,7 +32,7 @@ use crate::observe::Observers;
 use crate::query::Query;
 use crate::stream::Agents;
 use crate::ui;
-use history::Desk;
+use desk::Desk;
 
 pub(crate) use metrics::View as MetricsView;
 pub use metrics::metrics_reference;
