@@ -95,6 +95,8 @@ impl Protocol {
 pub struct Target {
     pub protocol: Protocol,
     pub uri: Uri,
+    /// The same for people: as it was given, without what may be a secret.
+    pub shown: String,
     pub interval: Duration,
     /// Attributes of the resource, or labels of each series.
     pub added: Vec<(String, String)>,
@@ -253,8 +255,20 @@ fn target(keys: Keys, protocol: Protocol) -> Result<Option<Target>, Error> {
         );
         return Err(wrong(&key, quoted(&url), expected));
     }
+    let shown = url.split('?').next().unwrap_or_default().to_owned();
     let queue_bytes = bytes as usize;
-    Ok(Some(Target { protocol, uri, interval, added, headers, headers_file, queue_bytes, ca, own }))
+    Ok(Some(Target {
+        shown,
+        protocol,
+        uri,
+        interval,
+        added,
+        headers,
+        headers_file,
+        queue_bytes,
+        ca,
+        own,
+    }))
 }
 
 /// Without a user: secrets go into headers.

@@ -106,7 +106,7 @@ impl Ledger {
         let get = |it: &AtomicU64| it.load(Ordering::Relaxed);
         Facts {
             exporter: target.protocol.name(),
-            to: target.uri.to_string(),
+            to: target.shown.clone(),
             samples: self.samples.each_ref().map(get),
             requests: self.requests.each_ref().map(get),
             queue_bytes: get(&self.queue_bytes),

@@ -112,10 +112,10 @@ impl<V: View, F: Fn() -> V + Send + Sync + 'static> Sender<F> {
         let news = ledger.request(outcome, &reason);
         let exporter = target.protocol.name();
         match reason.as_str() {
-            "" if news => tracing::info!(exporter, to = %target.uri, "metrics are taken"),
+            "" if news => tracing::info!(exporter, to = %target.shown, "metrics are taken"),
             "" => {}
             reason if news => {
-                tracing::warn!(exporter, to = %target.uri, reason, "metrics are not taken");
+                tracing::warn!(exporter, to = %target.shown, reason, "metrics are not taken");
             }
             reason => tracing::debug!(exporter, reason, "metrics are not taken"),
         }

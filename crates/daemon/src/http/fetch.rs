@@ -32,6 +32,11 @@ const SYSTEM: [&str; 4] = [
     "/etc/ssl/cert.pem",
 ];
 
+/// The file of authorities that this system trusts.
+pub fn system() -> Option<PathBuf> {
+    SYSTEM.iter().map(PathBuf::from).find(|path| path.exists())
+}
+
 /// Finds the addresses of a name; what fails is told on one line. A static executable must not ask glibc.
 pub type Resolve = Arc<dyn Fn(String) -> Resolving + Send + Sync>;
 pub type Resolving = Pin<Box<dyn Future<Output = Result<Vec<IpAddr>, String>> + Send>>;
@@ -78,7 +83,6 @@ impl Fetch {
         speech: Speech,
         resolve: Resolve,
     ) -> Result<Self, tls::Error> {
-        let system = || SYSTEM.iter().map(PathBuf::from).find(|path| path.exists());
         let authorities = ca.map(Path::to_path_buf).or_else(system);
         let protocols: &[&[u8]] = match speech {
             Speech::Http1 => &[tls::HTTP1],

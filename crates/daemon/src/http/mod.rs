@@ -7,7 +7,7 @@ mod scrape;
 mod secure;
 mod server;
 
-pub use fetch::{Answer, Fetch, Resolve, Resolving, Speech};
+pub use fetch::{Answer, Fetch, Resolve, Resolving, Speech, system};
 pub use problem::Problem;
 pub use scrape::Scrapes;
 pub use secure::Secure;

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use axum::Json;
+use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::Response;
@@ -334,9 +335,11 @@ struct PeerOut<'a> {
 pub async fn workload(
     State(sources): State<Arc<Sources>>,
     Asker(person): Asker,
-    Path((namespace, kind, name)): Path<(String, String, String)>,
+    path: Result<Path<(String, String, String)>, PathRejection>,
     query: Pairs,
 ) -> Result<Response, Problem> {
+    let Path((namespace, kind, name)) =
+        path.map_err(|error| super::request::bad(error.body_text()))?;
     let request = Request::parse(query, WORKLOAD)?;
     let times = sources.times(&request, &person)?;
     let name = Name::new(&namespace, &kind, &name);

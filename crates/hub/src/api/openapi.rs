@@ -109,7 +109,11 @@ fn operation(endpoint: &Endpoint) -> Value {
 fn parameter(it: &Parameter) -> Value {
     let one = match it.form {
         Form::Time => {
-            json!({ "type": "string", "examples": ["-15m", "now", "2026-01-31T12:00:00Z"] })
+            let time = "[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]{1,9})?(Z|[+-][0-9]{2}:[0-9]{2})";
+            json!({
+                "type": "string", "pattern": format!("^(now|-[0-9]{{1,6}}(ms|s|m|h|d)|{time})$"),
+                "examples": ["-15m", "now", "2026-01-31T12:00:00Z"],
+            })
         }
         Form::Text => json!({ "type": "string", "maxLength": 1024 }),
         Form::Step => {
