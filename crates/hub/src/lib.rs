@@ -12,7 +12,6 @@ mod api;
 mod app;
 pub mod config;
 mod error;
-mod fetch;
 pub mod ingest;
 pub mod inventory;
 mod kube;

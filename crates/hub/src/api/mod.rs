@@ -1,5 +1,7 @@
 //! The hub's HTTP interface.
 
+mod compare;
+mod desk;
 mod history;
 mod metrics;
 mod nodes;
@@ -17,6 +19,7 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use axum::routing::get;
 use axum::{Json, Router};
+use daemon::export::Exports;
 use daemon::http::{Problem, Scrapes};
 use daemon::{Meter, tls};
 use tower_http::compression::CompressionLayer;
@@ -29,8 +32,9 @@ use crate::observe::Observers;
 use crate::query::Query;
 use crate::stream::Agents;
 use crate::ui;
-use history::Desk;
+use desk::Desk;
 
+pub(crate) use metrics::View as MetricsView;
 pub use metrics::metrics_reference;
 
 /// Everything that can be shown.
@@ -43,6 +47,7 @@ pub struct Sources {
     observers: Arc<Observers>,
     access: Arc<Access>,
     desk: Desk,
+    pub exports: Exports,
     pub meter: Meter,
     scrapes: Scrapes,
 }
@@ -56,10 +61,23 @@ impl Sources {
         ingest: Arc<Ingest>,
         observers: Arc<Observers>,
         access: Arc<Access>,
+        exports: Exports,
     ) -> Self {
         let desk = Desk::new(Query::new(ingest.clone()));
         let (meter, scrapes) = (Meter::new(), Scrapes::default());
-        Self { inventory, agents, watches, tls, ingest, observers, access, desk, meter, scrapes }
+        Self {
+            inventory,
+            agents,
+            watches,
+            tls,
+            ingest,
+            observers,
+            access,
+            desk,
+            exports,
+            meter,
+            scrapes,
+        }
     }
 
     /// Items sent so far.

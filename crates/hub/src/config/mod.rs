@@ -30,6 +30,8 @@ pub struct Config {
     pub kube: Kube,
     pub inventory: Inventory,
     pub history: History,
+    /// Where the hub's own metrics are sent.
+    pub export: daemon::export::Config,
 }
 
 #[derive(Clone, Debug)]
@@ -85,7 +87,8 @@ impl Config {
     /// # Errors
     /// As [`Self::load`].
     pub fn parse(text: &str) -> Result<Self, Error> {
-        let raw::Raw { hub, access, oidc, kube, inventory, history } = daemon::config::parse(text)?;
+        let raw::Raw { hub, access, oidc, kube, inventory, history, otlp, remote_write } =
+            daemon::config::parse(text)?;
         let second = Duration::from_secs(1);
         Ok(Self {
             listen: listen("hub.listen", &hub.listen)?,
@@ -102,6 +105,7 @@ impl Config {
             },
             inventory: self::inventory(inventory)?,
             history: self::history(history)?,
+            export: daemon::export::Config::check(otlp, remote_write)?,
         })
     }
 
