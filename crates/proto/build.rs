@@ -1,11 +1,15 @@
-//! Compiles the messages between agents and hub; no protoc is needed.
+//! Compiles the messages between agents and hub, and those of Hubble's clients; no protoc is needed.
 
 use std::error::Error;
 
+const OURS: [&str; 2] = ["proto/inventory.proto", "proto/telemetry.proto"];
+const HUBBLE: [&str; 2] = ["proto/hubble/observer.proto", "proto/hubble/health.proto"];
+
 fn main() -> Result<(), Box<dyn Error>> {
-    let sources = ["proto/inventory.proto", "proto/telemetry.proto"];
-    sources.iter().for_each(|source| println!("cargo::rerun-if-changed={source}"));
-    let descriptors = protox::compile(sources, ["proto"])?;
+    println!("cargo::rerun-if-changed=proto");
+    let descriptors = protox::compile(OURS, ["proto"])?;
+    tonic_prost_build::configure().bytes(".").compile_fds(descriptors)?;
+    let descriptors = protox::compile(HUBBLE, ["proto/hubble"])?;
     tonic_prost_build::configure().bytes(".").compile_fds(descriptors)?;
     Ok(())
 }

@@ -34,6 +34,9 @@ pub struct Args {
     /// Serve the hub's API here
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:7171")]
     listen: SocketAddr,
+    /// Serve Cilium's Hubble clients here, such as 127.0.0.1:4245 [default: nowhere]
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    hubble: Option<SocketAddr>,
     /// Serve the local command line here [default: /run/amphipod/agent.sock; another if an agent has that]
     #[arg(long, value_name = "PATH")]
     socket: Option<PathBuf>,
@@ -74,8 +77,8 @@ pub fn run(args: Args) -> anyhow::Result<()> {
     };
     config.cgroup = subtree(&cluster)?;
     let socket = config.socket.clone();
-    let control_plane =
-        ControlPlane::start(changes, &cluster.node().instance().directory(), args.listen)?;
+    let directory = cluster.node().instance().directory();
+    let control_plane = ControlPlane::start(changes, &directory, args.listen, args.hubble)?;
     control_plane.tell(&mut config.metadata);
     let app = App::start(config, None)?;
     let agent = app.address().context("the agent listens nowhere")?;

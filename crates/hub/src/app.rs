@@ -13,6 +13,7 @@ use tokio::runtime::Runtime;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::api::{Sources, router};
+use crate::hubble::{self, Hubble};
 use crate::ingest::{self, Ingest, flush_regularly};
 use crate::kube::{self, Watches};
 use crate::observe::Observers;
@@ -25,6 +26,7 @@ pub struct App {
     config: Config,
     http: Option<SocketAddr>,
     agents: SocketAddr,
+    hubble: Option<SocketAddr>,
     inventory: Arc<Inventory>,
     supervisor: Supervisor,
     stop: DropGuard,
@@ -51,17 +53,13 @@ impl App {
     /// # Errors
     /// An address is taken, or a certificate cannot be used.
     pub fn start(config: Config) -> Result<Self, Error> {
-        let tls = config.inventory.tls.as_ref().map(|it| {
-            let own = Files { certificate: it.certificate.clone(), key: it.key.clone() };
-            let clients = match &it.client_ca {
-                None => Clients::Any,
-                Some(path) if config.inventory.audience.is_some() => Clients::MayShow(path.clone()),
-                Some(path) => Clients::MustShow(path.clone()),
-            };
-            tls::Server::new(own, clients, &[tls::HTTP2])
-        });
-        let tls = tls.transpose()?;
+        let tokens = config.inventory.audience.is_some();
+        let tls = config.inventory.tls.as_ref().map(|it| server(it, tokens)).transpose()?;
+        let hubble_tls = config.hubble.as_ref().and_then(|it| it.tls.as_ref());
+        let hubble_tls = hubble_tls.map(|it| server(it, false)).transpose()?;
         let (agents, agents_at) = bind(config.inventory.listen, "inventory.listen")?;
+        let hubble = config.hubble.as_ref().map(|it| bind(it.listen, "hubble.listen"));
+        let hubble = hubble.transpose()?;
         let http = config.listen.map(|address| bind(address, "--listen")).transpose()?;
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(THREADS)
@@ -89,25 +87,44 @@ impl App {
             observers: observers.clone(),
             agents: served.clone(),
         };
-        let sources = Arc::new(Sources::new(
+        let mut sources = Sources::new(
             inventory.clone(),
             served.clone(),
             watches.clone(),
             tls.clone(),
             ingest.clone(),
-            observers,
+            observers.clone(),
             Meter::new(),
-        ));
+        );
+        let hubble_at = hubble.as_ref().map(|(_, address)| *address);
+        if let Some((listener, _)) = hubble {
+            let with_tls = hubble_tls.is_some();
+            let (inventory, ingest) = (inventory.clone(), ingest.clone());
+            let served = Hubble::new(inventory, ingest, observers, with_tls, cancel.clone());
+            sources.hubble = Some(served.clone());
+            supervise_hubble(&mut supervisor, listener, served, hubble_tls);
+        }
+        let sources = Arc::new(sources);
         supervise_watches(&mut supervisor, &config, &inventory, watches);
         supervise_agents(&mut supervisor, agents, served, tls, telemetry);
         supervise_flushes(&mut supervisor, ingest.clone());
         let http_at = http.as_ref().map(|(_, address)| *address);
         let closed = http_at.is_some_and(|it| !it.ip().is_loopback()) && !config.open_api;
         supervise_http(&mut supervisor, http.map(|(listener, _)| listener), sources, closed);
-        let shown = http_at.map_or("off".into(), |address| address.to_string());
-        tracing::info!(address = %shown, agents = %agents_at, "hub started");
+        let shown = |at: Option<SocketAddr>| at.map_or("off".into(), |address| address.to_string());
+        let (address, hubble) = (shown(http_at), shown(hubble_at));
+        tracing::info!(%address, agents = %agents_at, %hubble, "hub started");
         let runtime = Background(Some(runtime));
-        Ok(Self { config, http: http_at, agents: agents_at, inventory, supervisor, stop, runtime })
+        Ok(Self {
+            config,
+            http: http_at,
+            agents: agents_at,
+            hubble: hubble_at,
+            inventory,
+            supervisor,
+            stop,
+            runtime,
+        })
     }
 
     /// Where HTTP is served: the port is the real one also where 0 was configured.
@@ -118,6 +135,11 @@ impl App {
     /// Where agents connect.
     pub fn agents_address(&self) -> SocketAddr {
         self.agents
+    }
+
+    /// Where Hubble's clients connect.
+    pub fn hubble_address(&self) -> Option<SocketAddr> {
+        self.hubble
     }
 
     pub fn inventory(&self) -> &Arc<Inventory> {
@@ -150,6 +172,17 @@ impl App {
         tracing::info!("hub stopped");
         ended
     }
+}
+
+/// `tokens`: clients may prove who they are without a certificate.
+fn server(it: &config::Tls, tokens: bool) -> Result<tls::Server, tls::Error> {
+    let own = Files { certificate: it.certificate.clone(), key: it.key.clone() };
+    let clients = match &it.client_ca {
+        None => Clients::Any,
+        Some(path) if tokens => Clients::MayShow(path.clone()),
+        Some(path) => Clients::MustShow(path.clone()),
+    };
+    tls::Server::new(own, clients, &[tls::HTTP2])
 }
 
 fn store(config: &config::History) -> Result<Arc<dyn Store>, Error> {
@@ -213,16 +246,8 @@ fn supervise_agents(
     tls: Option<tls::Server>,
     telemetry: ingest::Service,
 ) {
+    supervise_certificates(supervisor, "certificates", tls.clone());
     let again = Policy::Restart(Backoff::default());
-    if let Some(tls) = tls.clone() {
-        supervisor.task("certificates", again, move |cancel| {
-            let tls = tls.clone();
-            async move {
-                Arc::clone(&tls).watch(cancel).await;
-                Ok::<_, Infallible>(())
-            }
-        });
-    }
     supervisor.task("agents", again, move |cancel| {
         let (listener, agents, tls) = (listener.try_clone(), agents.clone(), tls.clone());
         let telemetry = telemetry.clone();
@@ -232,6 +257,39 @@ fn supervise_agents(
             listen(agents, listener, tls, telemetry, cancel)
                 .await
                 .map_err(|error| error.to_string())
+        }
+    });
+}
+
+fn supervise_hubble(
+    supervisor: &mut Supervisor,
+    listener: std::net::TcpListener,
+    hubble: Arc<Hubble>,
+    tls: Option<tls::Server>,
+) {
+    supervise_certificates(supervisor, "hubble's certificates", tls.clone());
+    supervisor.task("hubble", Policy::Restart(Backoff::default()), move |cancel| {
+        let (listener, hubble, tls) = (listener.try_clone(), hubble.clone(), tls.clone());
+        async move {
+            let listener = listener.and_then(TcpListener::from_std);
+            let listener = listener.map_err(|error| error.to_string())?;
+            hubble::listen(hubble, listener, tls, cancel).await.map_err(|error| error.to_string())
+        }
+    });
+}
+
+/// Reads them again when they change.
+fn supervise_certificates(
+    supervisor: &mut Supervisor,
+    name: &'static str,
+    tls: Option<tls::Server>,
+) {
+    let Some(tls) = tls else { return };
+    supervisor.task(name, Policy::Restart(Backoff::default()), move |cancel| {
+        let tls = tls.clone();
+        async move {
+            Arc::clone(&tls).watch(cancel).await;
+            Ok::<_, Infallible>(())
         }
     });
 }

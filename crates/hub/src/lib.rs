@@ -5,12 +5,14 @@
 //! API server.
 //!
 //! What agents tell goes the other way: [`ingest`] (each batch once) → [`store`] (levels of time, in memory or in a
-//! database).
+//! database). Live records are asked of agents when somebody wants to see them ([`observe`]), over HTTP or by Hubble's
+//! clients ([`hubble`]).
 
 mod api;
 mod app;
 pub mod config;
 mod error;
+pub mod hubble;
 pub mod ingest;
 pub mod inventory;
 mod kube;

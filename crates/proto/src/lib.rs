@@ -19,6 +19,23 @@ pub mod telemetry {
     tonic::include_proto!("amphipod.telemetry.v1");
 }
 
+/// Likewise, of Hubble's clients.
+#[allow(missing_docs, clippy::all)]
+pub mod hubble {
+    pub mod flow {
+        tonic::include_proto!("flow");
+    }
+    pub mod relay {
+        tonic::include_proto!("relay");
+    }
+    pub mod observer {
+        tonic::include_proto!("observer");
+    }
+    pub mod health {
+        tonic::include_proto!("grpc.health.v1");
+    }
+}
+
 pub use telemetry::telemetry_client::TelemetryClient;
 pub use telemetry::telemetry_server::{Telemetry, TelemetryServer};
 pub use wire::inventory_client::InventoryClient;

@@ -12,6 +12,7 @@ use prometheus_client::encoding::DescriptorEncoder;
 use reflector::{Cause, Counters, Resource};
 
 use super::Sources;
+use crate::hubble::{Hubble, Method};
 use crate::ingest;
 use crate::inventory::Totals;
 use crate::store::{Facts, Level};
@@ -377,6 +378,52 @@ impl View {
         )
     }
 
+    fn hubble(&self, out: &mut Families<'_>) -> fmt::Result {
+        let served = || self.0.iter().filter_map(|it| it.sources.hubble.as_deref());
+        let value = |value: fn(&Hubble) -> u64| served().map(move |it| (vec![], value(it)));
+        let requests = served().flat_map(|it| {
+            Method::ALL.into_iter().map(move |method| {
+                let count = get(&it.counters.requests[method as usize]);
+                (labels([("method", method.name())]), count)
+            })
+        });
+        out.counter(
+            "amphipod_hub_hubble_requests_total",
+            "Requests of Hubble's clients.",
+            requests,
+        )?;
+        out.counter(
+            "amphipod_hub_hubble_refused_total",
+            "Requests that asked for what is not known here, or while too many others looked on.",
+            value(|it| get(&it.counters.refused)),
+        )?;
+        out.gauge(
+            "amphipod_hub_hubble_streams",
+            "Streams of flows that are open.",
+            value(|it| it.streams() as u64),
+        )?;
+        out.counter(
+            "amphipod_hub_hubble_flows_total",
+            "Flows that were told to Hubble's clients.",
+            value(|it| get(&it.counters.sessions.flows)),
+        )?;
+        out.counter(
+            "amphipod_hub_hubble_lost_total",
+            "Records that Hubble's clients were told they missed.",
+            value(|it| get(&it.counters.sessions.lost)),
+        )?;
+        out.counter(
+            "amphipod_hub_hubble_malformed_total",
+            "Records of agents that could not be read, and were left out of what Hubble's clients were told.",
+            value(|it| get(&it.counters.sessions.malformed)),
+        )?;
+        out.counter(
+            "amphipod_hub_hubble_handshake_failures_total",
+            "Connections of Hubble's clients that did not come about.",
+            value(|it| get(&it.counters.handshake_failures)),
+        )
+    }
+
     fn process(&self, out: &mut Families<'_>) -> fmt::Result {
         let version = labels([("version", env!("CARGO_PKG_VERSION"))]);
         out.gauge("amphipod_build_info", "1: this version runs.", [(version, 1_u64)])?;
@@ -409,6 +456,7 @@ impl Collector for View {
         self.agents(&mut out)?;
         self.ingest(&mut out)?;
         self.history(&mut out)?;
+        self.hubble(&mut out)?;
         self.process(&mut out)
     }
 }

@@ -21,6 +21,7 @@ use daemon::http::{Problem, Scrapes};
 use daemon::{Meter, tls};
 
 use crate::Inventory;
+use crate::hubble::Hubble;
 use crate::ingest::Ingest;
 use crate::kube::Watches;
 use crate::observe::Observers;
@@ -39,6 +40,8 @@ pub struct Sources {
     ingest: Arc<Ingest>,
     observers: Arc<Observers>,
     desk: Desk,
+    /// If it is served.
+    pub hubble: Option<Arc<Hubble>>,
     pub meter: Meter,
     scrapes: Scrapes,
 }
@@ -55,7 +58,8 @@ impl Sources {
     ) -> Self {
         let desk = Desk::new(Query::new(ingest.clone()));
         let scrapes = Scrapes::default();
-        Self { inventory, agents, watches, tls, ingest, observers, desk, meter, scrapes }
+        let hubble = None;
+        Self { inventory, agents, watches, tls, ingest, observers, desk, hubble, meter, scrapes }
     }
 
     /// Items sent so far.

@@ -23,6 +23,14 @@ pub struct Config {
     pub kube: Kube,
     pub inventory: Inventory,
     pub history: History,
+    /// `None`: Hubble's API is not served.
+    pub hubble: Option<Hubble>,
+}
+
+#[derive(Clone, Debug)]
+pub struct Hubble {
+    pub listen: SocketAddr,
+    pub tls: Option<Tls>,
 }
 
 #[derive(Clone, Debug)]
@@ -62,7 +70,7 @@ pub struct Inventory {
 pub struct Tls {
     pub certificate: PathBuf,
     pub key: PathBuf,
-    /// Who vouches for agents' certificates; `None`: they show none.
+    /// Who vouches for the certificates of those who connect; `None`: they show none.
     pub client_ca: Option<PathBuf>,
 }
 
@@ -78,7 +86,7 @@ impl Config {
     /// # Errors
     /// As [`Self::load`].
     pub fn parse(text: &str) -> Result<Self, Error> {
-        let raw::Raw { hub, kube, inventory, history } = daemon::config::parse(text)?;
+        let raw::Raw { hub, kube, inventory, history, hubble } = daemon::config::parse(text)?;
         let second = Duration::from_secs(1);
         Ok(Self {
             listen: listen("hub.listen", &hub.listen)?,
@@ -93,6 +101,7 @@ impl Config {
             },
             inventory: self::inventory(inventory)?,
             history: self::history(history)?,
+            hubble: self::hubble(hubble)?,
         })
     }
 
@@ -106,23 +115,11 @@ fn inventory(raw: raw::Inventory) -> Result<Inventory, Error> {
     let address = listen("inventory.listen", &raw.listen)?.ok_or_else(|| {
         wrong("inventory.listen", quoted("off"), "an IP address and port, such as \"0.0.0.0:7173\"")
     })?;
-    let certificate = file("inventory.certificate", &raw.certificate)?;
-    let key = file("inventory.key", &raw.key)?;
-    let client_ca = file("inventory.client_ca", &raw.client_ca)?;
-    let tls = match (certificate, key) {
-        (Some(certificate), Some(key)) => Some(Tls { certificate, key, client_ca }),
-        (None, None) if client_ca.is_some() || raw.tokens => {
-            let expected = "the hub's certificate: agents show theirs, and tokens, over TLS only";
-            return Err(wrong("inventory.certificate", quoted(""), expected));
-        }
-        (None, None) => None,
-        (Some(_), None) => {
-            return Err(wrong("inventory.key", quoted(""), "the certificate's key"));
-        }
-        (None, Some(_)) => {
-            return Err(wrong("inventory.certificate", quoted(""), "the key's certificate"));
-        }
-    };
+    let tls = tls("inventory", [&raw.certificate, &raw.key, &raw.client_ca])?;
+    if tls.is_none() && raw.tokens {
+        let expected = "the hub's certificate: agents show tokens over TLS only";
+        return Err(wrong("inventory.certificate", quoted(""), expected));
+    }
     let told = tls.as_ref().is_some_and(|tls| tls.client_ca.is_some()) || raw.tokens;
     if !told && !raw.insecure && !address.ip().is_loopback() {
         let expected = "a loopback address; or inventory.certificate, key and client_ca (or tokens), so that each agent \
@@ -144,6 +141,35 @@ fn inventory(raw: raw::Inventory) -> Result<Inventory, Error> {
         syncs: count("inventory.syncs", raw.syncs, 1..=4096)? as usize,
         broadcast: false,
     })
+}
+
+/// Of a section's `certificate`, `key` and `client_ca`.
+fn tls(section: &str, paths: [&str; 3]) -> Result<Option<Tls>, Error> {
+    let key = |name| format!("{section}.{name}");
+    let names = [key("certificate"), key("key"), key("client_ca")];
+    let missing = |name: &str, expected| Err(wrong(name, quoted(""), expected));
+    let client_ca = file(&names[2], paths[2])?;
+    match (file(&names[0], paths[0])?, file(&names[1], paths[1])?) {
+        (Some(certificate), Some(key)) => Ok(Some(Tls { certificate, key, client_ca })),
+        (None, None) if client_ca.is_some() => {
+            missing(&names[0], "the hub's certificate: others show theirs over TLS only")
+        }
+        (None, None) => Ok(None),
+        (Some(_), None) => missing(&names[1], "the certificate's key"),
+        (None, Some(_)) => missing(&names[0], "the key's certificate"),
+    }
+}
+
+fn hubble(raw: raw::Hubble) -> Result<Option<Hubble>, Error> {
+    let tls = tls("hubble", [&raw.certificate, &raw.key, &raw.client_ca])?;
+    let Some(address) = listen("hubble.listen", &raw.listen)? else { return Ok(None) };
+    let proven = tls.as_ref().is_some_and(|tls| tls.client_ca.is_some());
+    if !proven && !raw.insecure && !address.ip().is_loopback() {
+        let expected = "a loopback address; or hubble.certificate, key and client_ca, so that clients prove who they \
+                        are; or hubble.insecure = true to show anybody who talks to whom";
+        return Err(wrong("hubble.listen", quoted(&raw.listen), expected));
+    }
+    Ok(Some(Hubble { listen: address, tls }))
 }
 
 fn history(raw: raw::History) -> Result<History, Error> {
@@ -224,6 +250,14 @@ mod tests {
         check("[history]\nmemory = \"0\"", "history.memory = \"0\": expected a size from 1MiB");
         check("[history]\nkeep_1m = \"1h\"", "history.keep_1m = \"1h\": expected a duration");
         check("[kube]\nlabels = [\"a b\"]", "kube.labels = \"a b\": expected a label's key");
+        check(
+            "[hubble]\nlisten = \"0.0.0.0:4245\"",
+            "hubble.listen = \"0.0.0.0:4245\": expected a",
+        );
+        check("[hubble]\nkey = \"/k\"", "hubble.certificate = \"\": expected the key's");
+        let open = "[hubble]\nlisten = \"0.0.0.0:4245\"\ninsecure = true\n";
+        assert!(Config::parse(open).unwrap().hubble.is_some_and(|it| it.tls.is_none()));
+        assert!(Config::parse("").unwrap().hubble.is_none());
         let files = "[inventory]\nlisten = \"0.0.0.0:1\"\ncertificate = \"/c\"\nkey = \"/k\"\n";
         check(files, "inventory.listen");
         for proof in ["client_ca = \"/ca\"", "tokens = true", "insecure = true"] {

@@ -11,6 +11,8 @@ sections! {
     inventory: Inventory,
     /// What agents told, kept for queries.
     history: History,
+    /// Records for clients of Cilium's Hubble: the command line tool, its UI.
+    hubble: Hubble,
 }
 
 section!(Hub {
@@ -74,4 +76,17 @@ section!(History {
     keep_1h: String = "720h",
     /// Different pairs of workloads, ports and protocols that are told apart; what is beyond is added up as one.
     max_edges: u64 = 262_144_u32,
+});
+section!(Hubble {
+    /// Address and port of Hubble's gRPC API, such as "127.0.0.1:4245"; "off": nowhere.
+    listen: String = "off",
+    /// PEM file with the certificate that is shown, and the chain below it; empty: plain text. Certificates are read
+    /// again when they change.
+    certificate: String = "",
+    /// PEM file with the certificate's key.
+    key: String = "",
+    /// PEM file with the authorities that vouch for clients.
+    client_ca: String = "",
+    /// Allow clients beyond this host that prove nothing, in plain text too.
+    insecure: bool = false,
 });

@@ -24,7 +24,7 @@ use crate::config;
 use crate::store::{Catalogue, Commit, Error, Level, Loss, PerLevel, Store};
 
 pub use flush::{FLUSH_AFTER_S, flush_regularly};
-pub use nodes::{Node, Program};
+pub use nodes::{Kept, Node, Program};
 pub use service::Service;
 pub(crate) use session::introduced;
 pub use understood::{Misunderstood, Understood};

@@ -27,12 +27,29 @@ pub struct Node {
     /// Events and records that did not get through on the node, since its agent's start.
     pub lost: u64,
     pub programs: Vec<Program>,
+    pub records: Kept,
     life: u64,
     /// Of this life.
     received: u64,
     stored: u64,
     /// The end of the last interval that was told, in seconds since 1970.
     until_s: u64,
+}
+
+/// The records that a node's agent can be asked for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Kept {
+    pub kept: u64,
+    pub most: u64,
+    /// Since its start.
+    pub seen: u64,
+}
+
+impl Node {
+    /// When the agent's process started, in nanoseconds since 1970, as far as it told anything.
+    pub fn life(&self) -> u64 {
+        self.life
+    }
 }
 
 /// A BPF program's verdict.
@@ -114,6 +131,10 @@ impl Nodes {
         let node = self.node(name);
         (node.programs, node.lost) = (programs, lost);
         node.last_seen = Timestamp::now();
+    }
+
+    pub fn keep(&mut self, name: &Arc<str>, records: Kept) {
+        self.node(name).records = records;
     }
 
     pub fn stored(&self, name: &str, life: u64) -> u64 {

@@ -10,7 +10,7 @@ use proto::telemetry::{Ack, Introduction, Report};
 use tokio::sync::mpsc::Sender;
 use tonic::{Status, Streaming};
 
-use super::{Ingest, Program, Service, Understood};
+use super::{Ingest, Kept, Program, Service, Understood};
 
 /// How long the introduction may take.
 const GREETING: Duration = Duration::from_secs(10);
@@ -178,6 +178,11 @@ impl Session<'_> {
                 });
                 let programs = programs.collect();
                 self.ingest.open().nodes.health(&self.presence.node, programs, health.lost);
+                Ok(())
+            }
+            Some(Kind::Kept(it)) => {
+                let records = Kept { kept: it.records, most: it.most, seen: it.seen };
+                self.ingest.open().nodes.keep(&self.presence.node, records);
                 Ok(())
             }
             Some(Kind::Introduction(_)) => Err(Status::invalid_argument("a second Introduction")),

@@ -60,6 +60,15 @@ impl Inventory {
         pods
     }
 
+    /// Nodes of the cluster.
+    pub fn nodes(&self) -> Vec<Str> {
+        self.store().nodes.iter().map(|(_, node)| node.name.clone()).collect()
+    }
+
+    pub fn namespaces(&self) -> Vec<Str> {
+        self.store().namespaces.iter().map(|(_, namespace)| namespace.name.clone()).collect()
+    }
+
     pub fn zone_of(&self, node: &str) -> Option<Str> {
         self.store().zone(node).cloned()
     }

@@ -66,8 +66,9 @@ pub struct TooMany;
 pub struct Listener {
     observers: Arc<Observers>,
     question: u64,
-    /// How many agents were asked at first.
+    /// How many agents were asked at first, and their nodes.
     pub asked: usize,
+    pub nodes: Vec<Arc<str>>,
     events: mpsc::Receiver<Event>,
 }
 
@@ -95,10 +96,11 @@ impl Observers {
         let message = Question { question, kind: Some(Kind::Ask(ask.clone())) };
         // One whose queue is full does not get on, and its stream will end.
         let asked = inner.agents.values();
-        let asked = asked.filter(|agent| agent.questions.try_send(message.clone()).is_ok()).count();
+        let asked = asked.filter(|agent| agent.questions.try_send(message.clone()).is_ok());
+        let nodes: Vec<Arc<str>> = asked.map(|agent| agent.node.clone()).collect();
         inner.listeners.insert(question, Told { ask, out, lost: HashMap::new() });
         drop(inner);
-        Ok(Listener { observers: self.clone(), question, asked, events })
+        Ok(Listener { observers: self.clone(), question, asked: nodes.len(), nodes, events })
     }
 
     /// An agent can be asked from now on; what others want to follow it is asked at once.
