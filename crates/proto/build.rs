@@ -7,9 +7,12 @@ const HUBBLE: [&str; 2] = ["proto/hubble/observer.proto", "proto/hubble/health.p
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-changed=proto");
-    let descriptors = protox::compile(OURS, ["proto"])?;
-    tonic_prost_build::configure().bytes(".").compile_fds(descriptors)?;
-    let descriptors = protox::compile(HUBBLE, ["proto/hubble"])?;
-    tonic_prost_build::configure().bytes(".").compile_fds(descriptors)?;
+    for (sources, folder) in [(&OURS, "proto"), (&HUBBLE, "proto/hubble")] {
+        let descriptors = protox::compile(sources, [folder])?;
+        tonic_prost_build::configure()
+            .bytes(".")
+            .codec_path("crate::Codec")
+            .compile_fds(descriptors)?;
+    }
     Ok(())
 }

@@ -71,6 +71,7 @@ impl App {
         changes: impl Into<Option<Receiver<Change>>>,
     ) -> Result<Self, Error> {
         probes::check()?;
+        probes::share_heap();
         let settings = config.probes.clone();
         Self::start_with(config, changes, move |batches| {
             Ok(Box::new(probes::start(&settings, batches)?))

@@ -31,7 +31,7 @@ Examples:
   amphipod demo                                            until Ctrl-C
   amphipod demo --seconds 60 --load 200                    a busy minute")]
 pub struct Args {
-    /// Serve the hub's API here
+    /// Serve the hub's pages and API here
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:7171")]
     listen: SocketAddr,
     /// Serve Cilium's Hubble clients here, such as 127.0.0.1:4245 [default: nowhere]

@@ -20,7 +20,7 @@ pub struct Args {
     /// Read this TOML file; the flags override it
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Serve /metrics, /healthz, /readyz and /api/v1/status here; `off`: nowhere [default: 127.0.0.1:7171]
+    /// Serve the pages, /api/v1, /metrics, /healthz and /readyz here; `off`: nowhere [default: 127.0.0.1:7171]
     #[arg(long, value_name = "ADDRESS:PORT")]
     listen: Option<String>,
     /// The API server's kubeconfig [default: KUBECONFIG, ~/.kube/config or the pod's service account]

@@ -100,8 +100,8 @@ impl Agent {
         let link = Arc::new(Link::new(config.metadata.source));
         let asks = Arc::new(Wanted::default());
         asks.apply(wanted.iter().copied().map(Wish::Want));
-        let changes =
-            kube::start(&mut supervisor, &config.node, &config.metadata, &link, &asks, None);
+        let (node, metadata) = (&config.node, &config.metadata);
+        let changes = kube::start(&mut supervisor, node, metadata, &link, &asks, None);
         let known = Known { view: View::default(), account: None, changed: Instant::now() };
         let known = Arc::new((Mutex::new(known), Condvar::new()));
         let told = known.clone();

@@ -73,7 +73,7 @@ fn record() -> Record {
 
 fn get(address: SocketAddr, path: &str) -> Option<serde_json::Value> {
     let mut stream = TcpStream::connect(address).ok()?;
-    write!(stream, "GET {path} HTTP/1.1\r\nHost: hub\r\nConnection: close\r\n\r\n").ok()?;
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").ok()?;
     let mut text = String::new();
     stream.read_to_string(&mut text).ok()?;
     serde_json::from_str(text.split_once("\r\n\r\n")?.1).ok()
@@ -119,8 +119,8 @@ fn a_killed_hub_loses_nothing_and_counts_nothing_twice() {
     };
     let (link, wanted) = (Arc::new(Link::new(Source::Hub)), Arc::new(Wanted::default()));
     let reporter = Some(Arc::new(reporter));
-    let changes =
-        kube::start(&mut supervisor, &config.node, &config.metadata, &link, &wanted, reporter);
+    let (node, metadata) = (&config.node, &config.metadata);
+    let changes = kube::start(&mut supervisor, node, metadata, &link, &wanted, reporter);
     std::thread::spawn(move || changes.into_iter().for_each(drop));
     let mut interval = Interval::new(&config.report, 1000, Timestamp::now());
 

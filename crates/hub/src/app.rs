@@ -5,14 +5,16 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use daemon::http::serve;
+use daemon::http::{Secure, serve};
 use daemon::tls::{self, Clients, Files};
-use daemon::{Backoff, Meter, Policy, Supervisor};
+use daemon::{Backoff, Policy, Supervisor};
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
+use crate::access::Access;
 use crate::api::{Sources, router};
+use crate::fetch::Fetch;
 use crate::hubble::{self, Hubble};
 use crate::ingest::{self, Ingest, flush_regularly};
 use crate::kube::{self, Watches};
@@ -54,9 +56,13 @@ impl App {
     /// An address is taken, or a certificate cannot be used.
     pub fn start(config: Config) -> Result<Self, Error> {
         let tokens = config.inventory.audience.is_some();
-        let tls = config.inventory.tls.as_ref().map(|it| server(it, tokens)).transpose()?;
+        let tls = config.inventory.tls.as_ref();
+        let tls = tls.map(|it| server(it, tokens, &[tls::HTTP2])).transpose()?;
+        let https = config.tls.as_ref().map(|it| server(it, false, &[tls::HTTP1])).transpose()?;
         let hubble_tls = config.hubble.as_ref().and_then(|it| it.tls.as_ref());
-        let hubble_tls = hubble_tls.map(|it| server(it, false)).transpose()?;
+        let hubble_tls = hubble_tls.map(|it| server(it, false, &[tls::HTTP2])).transpose()?;
+        let inventory = Inventory::new(config.inventory.log_entries, config.inventory.broadcast);
+        let access = Arc::new(Access::new(&config, inventory.clone())?);
         let (agents, agents_at) = bind(config.inventory.listen, "inventory.listen")?;
         let hubble = config.hubble.as_ref().map(|it| bind(it.listen, "hubble.listen"));
         let hubble = hubble.transpose()?;
@@ -71,7 +77,6 @@ impl App {
         let stop = cancel.clone().drop_guard();
         let mut supervisor = Supervisor::new(runtime.handle().clone(), cancel.clone());
 
-        let inventory = Inventory::new(config.inventory.log_entries, config.inventory.broadcast);
         let watches = Watches::default();
         let reviewer = config
             .inventory
@@ -94,13 +99,18 @@ impl App {
             tls.clone(),
             ingest.clone(),
             observers.clone(),
-            Meter::new(),
+            access.clone(),
         );
         let hubble_at = hubble.as_ref().map(|(_, address)| *address);
         if let Some((listener, _)) = hubble {
-            let with_tls = hubble_tls.is_some();
-            let (inventory, ingest) = (inventory.clone(), ingest.clone());
-            let served = Hubble::new(inventory, ingest, observers, with_tls, cancel.clone());
+            let served = Hubble::new(
+                inventory.clone(),
+                ingest.clone(),
+                observers,
+                access.clone(),
+                hubble_tls.is_some(),
+                cancel.clone(),
+            );
             sources.hubble = Some(served.clone());
             supervise_hubble(&mut supervisor, listener, served, hubble_tls);
         }
@@ -109,8 +119,8 @@ impl App {
         supervise_agents(&mut supervisor, agents, served, tls, telemetry);
         supervise_flushes(&mut supervisor, ingest.clone());
         let http_at = http.as_ref().map(|(_, address)| *address);
-        let closed = http_at.is_some_and(|it| !it.ip().is_loopback()) && !config.open_api;
-        supervise_http(&mut supervisor, http.map(|(listener, _)| listener), sources, closed);
+        supervise_files(&mut supervisor, &access, https.clone());
+        supervise_http(&mut supervisor, http.map(|(listener, _)| listener), https, sources, access);
         let shown = |at: Option<SocketAddr>| at.map_or("off".into(), |address| address.to_string());
         let (address, hubble) = (shown(http_at), shown(hubble_at));
         tracing::info!(%address, agents = %agents_at, %hubble, "hub started");
@@ -175,14 +185,18 @@ impl App {
 }
 
 /// `tokens`: clients may prove who they are without a certificate.
-fn server(it: &config::Tls, tokens: bool) -> Result<tls::Server, tls::Error> {
+fn server(
+    it: &config::Tls,
+    tokens: bool,
+    protocols: &'static [&'static [u8]],
+) -> Result<tls::Server, tls::Error> {
     let own = Files { certificate: it.certificate.clone(), key: it.key.clone() };
     let clients = match &it.client_ca {
         None => Clients::Any,
         Some(path) if tokens => Clients::MayShow(path.clone()),
         Some(path) => Clients::MustShow(path.clone()),
     };
-    tls::Server::new(own, clients, &[tls::HTTP2])
+    tls::Server::new(own, clients, protocols)
 }
 
 fn store(config: &config::History) -> Result<Arc<dyn Store>, Error> {
@@ -246,8 +260,10 @@ fn supervise_agents(
     tls: Option<tls::Server>,
     telemetry: ingest::Service,
 ) {
-    supervise_certificates(supervisor, "certificates", tls.clone());
     let again = Policy::Restart(Backoff::default());
+    if let Some(tls) = tls.clone() {
+        supervise_reload(supervisor, "certificates", Arc::clone(&tls));
+    }
     supervisor.task("agents", again, move |cancel| {
         let (listener, agents, tls) = (listener.try_clone(), agents.clone(), tls.clone());
         let telemetry = telemetry.clone();
@@ -267,7 +283,9 @@ fn supervise_hubble(
     hubble: Arc<Hubble>,
     tls: Option<tls::Server>,
 ) {
-    supervise_certificates(supervisor, "hubble's certificates", tls.clone());
+    if let Some(tls) = tls.clone() {
+        supervise_reload(supervisor, "hubble's certificates", Arc::clone(&tls));
+    }
     supervisor.task("hubble", Policy::Restart(Backoff::default()), move |cancel| {
         let (listener, hubble, tls) = (listener.try_clone(), hubble.clone(), tls.clone());
         async move {
@@ -278,27 +296,36 @@ fn supervise_hubble(
     });
 }
 
-/// Reads them again when they change.
-fn supervise_certificates(
+/// Reads files again when they change.
+fn supervise_reload<T: Send + Sync + 'static>(
     supervisor: &mut Supervisor,
     name: &'static str,
-    tls: Option<tls::Server>,
+    reload: Arc<tls::Reload<T>>,
 ) {
-    let Some(tls) = tls else { return };
     supervisor.task(name, Policy::Restart(Backoff::default()), move |cancel| {
-        let tls = tls.clone();
+        let reload = reload.clone();
         async move {
-            Arc::clone(&tls).watch(cancel).await;
+            reload.watch(cancel).await;
             Ok::<_, Infallible>(())
         }
     });
 }
 
+fn supervise_files(supervisor: &mut Supervisor, access: &Access, https: Option<tls::Server>) {
+    if let Some(https) = https {
+        supervise_reload(supervisor, "https certificates", Arc::clone(&https));
+    }
+    if let Some(provider) = access.fetch().and_then(Fetch::tls) {
+        supervise_reload(supervisor, "provider's authorities", Arc::clone(provider));
+    }
+}
+
 fn supervise_http(
     supervisor: &mut Supervisor,
     listener: Option<std::net::TcpListener>,
+    https: Option<tls::Server>,
     sources: Arc<Sources>,
-    closed: bool,
+    access: Arc<Access>,
 ) {
     let again = Policy::Restart(Backoff::default());
     let measured = sources.clone();
@@ -310,11 +337,15 @@ fn supervise_http(
         }
     });
     let Some(listener) = listener else { return };
-    let routes = router(sources, closed);
+    let routes = router(sources, access);
     supervisor.task("http", again, move |cancel| {
-        let (listener, routes) = (listener.try_clone(), routes.clone());
+        let (listener, routes, https) = (listener.try_clone(), routes.clone(), https.clone());
         async move {
-            let Ok(()) = serve(TcpListener::from_std(listener?)?, routes, cancel).await;
+            let listener = TcpListener::from_std(listener?)?;
+            let Ok(()) = match https {
+                Some(tls) => serve(Secure::new(listener, tls)?, routes, cancel).await,
+                None => serve(listener, routes, cancel).await,
+            };
             Ok::<_, io::Error>(())
         }
     });

@@ -6,12 +6,14 @@
 //!
 //! What agents tell goes the other way: [`ingest`] (each batch once) → [`store`] (levels of time, in memory or in a
 //! database). Live records are asked of agents when somebody wants to see them ([`observe`]), over HTTP or by Hubble's
-//! clients ([`hubble`]).
+//! clients ([`hubble`]). People are let in by [`access`], and see what they may.
 
+mod access;
 mod api;
 mod app;
 pub mod config;
 mod error;
+mod fetch;
 pub mod hubble;
 pub mod ingest;
 pub mod inventory;
@@ -20,6 +22,7 @@ pub mod observe;
 pub mod query;
 pub mod store;
 pub mod stream;
+mod ui;
 
 pub use api::metrics_reference;
 pub use app::App;

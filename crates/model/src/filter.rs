@@ -10,7 +10,7 @@ mod term;
 
 pub use network::Network;
 
-use crate::{Record, Timestamp};
+use crate::{Record, Scope, Timestamp};
 use term::{Side, Term};
 
 /// One filter key: how it is written in a query. The command line's flag is the same with `-` for `_`.
@@ -75,7 +75,8 @@ fn known() -> String {
     KEYS.iter().map(|key| key.name).collect::<Vec<_>>().join(", ")
 }
 
-/// A parsed filter; the default one matches every record. Matching does not allocate.
+/// A parsed filter; the default one matches every record. Matching does not allocate
+/// where all may be seen.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Filter {
     /// One entry per key: any of its terms must hold.
@@ -86,6 +87,7 @@ pub struct Filter {
     denied: Vec<Term>,
     since: Option<Timestamp>,
     until: Option<Timestamp>,
+    scope: Scope,
 }
 
 impl Filter {
@@ -156,7 +158,18 @@ impl Filter {
         self.until
     }
 
+    /// Compared is what may be seen of a record.
+    #[must_use]
+    pub fn within(mut self, scope: Scope) -> Self {
+        self.scope = scope;
+        self
+    }
+
     pub fn matches(&self, record: &Record) -> bool {
+        self.scope.record(record).is_some_and(|record| self.holds(&record))
+    }
+
+    fn holds(&self, record: &Record) -> bool {
         self.since.is_none_or(|since| record.time >= since)
             && self.until.is_none_or(|until| record.time <= until)
             && self.fixed.iter().all(|(_, terms)| terms.iter().any(|term| term.matches(record)))

@@ -11,6 +11,7 @@ pub mod metadata;
 pub mod observation;
 pub mod record;
 pub mod row;
+pub mod scope;
 pub mod status;
 pub mod text;
 pub mod time;
@@ -25,5 +26,6 @@ pub use observation::{
     Subject,
 };
 pub use record::{Endpoint, Record};
+pub use scope::Scope;
 pub use text::Comm;
 pub use time::Timestamp;

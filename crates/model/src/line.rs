@@ -123,6 +123,9 @@ pub struct End {
     pub zone: Option<Arc<str>>,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub host_network: bool,
+    /// Whose it is may not be seen by who asks.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub hidden: bool,
 }
 
 /// A lookup.

@@ -37,7 +37,8 @@ pub struct Declaration {
     /// Of the values that are shown: distributions are kept in nanoseconds and shown in seconds.
     pub unit: &'static str,
     pub shape: Shape,
-    /// For people. The source opened the connection, or asked.
+    /// For people, short enough for a column. What is sent and received is as the source sees it, who opened the connection
+    /// or asked; segments are those that the observed end sent again.
     pub title: &'static str,
     /// Any of it is a fault.
     pub bad: bool,
@@ -65,20 +66,20 @@ macro_rules! measures {
 }
 
 measures! {
-    CONNECTIONS = "connections", "connection", "connections", Sum, false, "Connections established";
-    FAILURES = "failures", "connection", "connections", Sum, true, "Connections that failed";
-    BYTES_SENT = "bytes_sent", "flow", "bytes", Sum, false, "Bytes from source to destination";
-    BYTES_RECEIVED = "bytes_received", "flow", "bytes", Sum, false, "Bytes from destination to source";
-    PACKETS_SENT = "packets_sent", "flow", "packets", Sum, false, "Packets from source to destination";
-    PACKETS_RECEIVED = "packets_received", "flow", "packets", Sum, false, "Packets from destination to source";
-    RETRANSMITS = "retransmits", "flow", "packets", Sum, true, "TCP segments that the observed end sent again";
-    CONNECT = "connect", "connection", "seconds", Distribution, false, "Time from SYN to ESTABLISHED";
-    RTT = "rtt", "flow", "seconds", Distribution, false, "Smoothed round-trip time of TCP";
-    DROPS = "drops", "drop", "packets", Sum, true, "Packets that the kernel discarded";
+    CONNECTIONS = "connections", "connection", "connections", Sum, false, "Connections";
+    FAILURES = "failures", "connection", "connections", Sum, true, "Failed connections";
+    BYTES_SENT = "bytes_sent", "flow", "bytes", Sum, false, "Bytes sent";
+    BYTES_RECEIVED = "bytes_received", "flow", "bytes", Sum, false, "Bytes received";
+    PACKETS_SENT = "packets_sent", "flow", "packets", Sum, false, "Packets sent";
+    PACKETS_RECEIVED = "packets_received", "flow", "packets", Sum, false, "Packets received";
+    RETRANSMITS = "retransmits", "flow", "packets", Sum, true, "Retransmitted segments";
+    CONNECT = "connect", "connection", "seconds", Distribution, false, "Connect time";
+    RTT = "rtt", "flow", "seconds", Distribution, false, "Round trip";
+    DROPS = "drops", "drop", "packets", Sum, true, "Dropped packets";
     LOOKUPS = "lookups", "dns", "lookups", Sum, false, "DNS lookups";
-    LOOKUP_FAILURES = "lookup_failures", "dns", "lookups", Sum, true, "DNS lookups without an answer, or with an error";
-    LOOKUP = "lookup", "dns", "seconds", Distribution, false, "Time from a DNS query to its answer";
-    ACTIVE = "active", "connection", "connections", Gauge, false, "Connections open at a time";
+    LOOKUP_FAILURES = "lookup_failures", "dns", "lookups", Sum, true, "Failed lookups";
+    LOOKUP = "lookup", "dns", "seconds", Distribution, false, "Lookup time";
+    ACTIVE = "active", "connection", "connections", Gauge, false, "Open connections";
 }
 
 // A set of measures is a word; see `row::Values`.

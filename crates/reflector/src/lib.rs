@@ -44,6 +44,6 @@ pub use object::{
 pub use options::{Options, Patience};
 pub use resolve::Resolver;
 pub use resource::Resource;
-pub use review::{Reviewed, review};
+pub use review::{Act, User, may, review};
 pub use watch::watch;
 pub use wire::Malformed;

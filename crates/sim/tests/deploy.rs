@@ -18,6 +18,8 @@ mod rendered;
 mod rules;
 #[path = "deploy/schema.rs"]
 mod schema;
+#[path = "deploy/shown.rs"]
+mod shown;
 
 use objects::Objects;
 

@@ -83,11 +83,12 @@ fn measure(lab: &Lab, path: &std::path::Path, findings: &mut Findings) -> Result
     findings.rows.push(row("longest flush", Unit::Microseconds, longest * 1e6));
 
     let facts = store.facts();
+    // Each edge is two rows, one of each end.
     let each = |level: Level| {
-        facts.bytes[level as usize] as f64 / (facts.rows[level as usize] as f64).max(1.0)
+        2.0 * facts.bytes[level as usize] as f64 / (facts.rows[level as usize] as f64).max(1.0)
     };
     findings.rows.push(
-        row("bytes on disk per edge and minute", Unit::Count, each(Level::Minute))
+        row("bytes on disk per edge and minute, of both ends", Unit::Count, each(Level::Minute))
             .goal(Goal::AtMost(40.0))
             .peers("140"),
     );
@@ -97,18 +98,19 @@ fn measure(lab: &Lab, path: &std::path::Path, findings: &mut Findings) -> Result
     days(&*store)?;
     let query = Query::new(ingest);
     let now_s = START_S + 3600;
-    let hour = ask(&query, now_s - 3590..now_s)?;
+    let (_, hour) = ask(&query, now_s - 3590..now_s)?;
     findings.rows.push(
         Row::new(NAME, "graph of an hour, 5,000 edges, warm", Unit::Microseconds, hour)
             .goal(Goal::AtMost(50_000.0)),
     );
-    let whole = ask(&query, now_s - 3600..now_s)?;
+    let (_, whole) = ask(&query, now_s - 3600..now_s)?;
     findings.rows.push(Row::new(NAME, "the same of a whole hour", Unit::Microseconds, whole));
-    let week = ask(&query, now_s - DAYS * 86_400 + 10..now_s)?;
+    let (first, week) = ask(&query, now_s - DAYS * 86_400 + 10..now_s)?;
     findings.rows.push(
-        Row::new(NAME, "graph of 7 days, 5,000 edges", Unit::Microseconds, week)
+        row("graph of 7 days, 5,000 edges, asked first", Unit::Microseconds, first)
             .goal(Goal::AtMost(500_000.0)),
     );
+    findings.rows.push(Row::new(NAME, "the same again", Unit::Microseconds, week));
     let memory = store.facts().window.bytes as f64 / (1 << 20) as f64;
     findings.rows.push(row("blocks in memory", Unit::Megabytes, memory));
     Ok(())
@@ -127,19 +129,18 @@ fn days(store: &dyn Store) -> Result<()> {
     Ok(())
 }
 
-/// Microseconds, each time; the first is not counted.
-fn ask(query: &Query, times_s: std::ops::Range<u64>) -> Result<Summary> {
+/// Microseconds: the first time, and the others.
+fn ask(query: &Query, times_s: std::ops::Range<u64>) -> Result<(f64, Summary)> {
     let mut samples = Vec::new();
-    for time in 0..=ASKED {
+    for _ in 0..=ASKED {
         let began = Instant::now();
         let answered = graph(query, times_s.clone(), &Select::default(), Group::Workload, 100_000)?;
         let edges = answered.answer.edges.len();
         anyhow::ensure!(edges == EDGES as usize, "{edges} edges");
-        if time > 0 {
-            samples.push(began.elapsed().as_secs_f64() * 1e6);
-        }
+        samples.push(began.elapsed().as_secs_f64() * 1e6);
     }
-    Ok(Summary::of(samples))
+    let first = samples.remove(0);
+    Ok((first, Summary::of(samples)))
 }
 
 struct Node {

@@ -48,6 +48,8 @@ use site::Site;
 struct Bench {
     name: &'static str,
     tools: &'static [Tool],
+    /// It starts the program.
+    binary: bool,
     run: fn(&Lab) -> Result<Findings>,
 }
 
@@ -58,13 +60,13 @@ const SIDECAR: &[Tool] = &[IP, ("wrk", "wrk"), ("nginx", "nginx"), ("haproxy", "
 
 /// In the order in which they run.
 const BENCHES: [Bench; 7] = [
-    Bench { name: "programs", tools: &[IP], run: programs::run },
-    Bench { name: "http", tools: WEB, run: http::run },
-    Bench { name: "agent", tools: WEB, run: agent::run },
-    Bench { name: "sidecar", tools: SIDECAR, run: sidecar::run },
-    Bench { name: "scale", tools: &[IP], run: scale::run },
-    Bench { name: "inventory", tools: &[IP], run: inventory::run },
-    Bench { name: "history", tools: &[], run: history::run },
+    Bench { name: "programs", tools: &[IP], binary: true, run: programs::run },
+    Bench { name: "http", tools: WEB, binary: true, run: http::run },
+    Bench { name: "agent", tools: WEB, binary: true, run: agent::run },
+    Bench { name: "sidecar", tools: SIDECAR, binary: true, run: sidecar::run },
+    Bench { name: "scale", tools: &[IP], binary: true, run: scale::run },
+    Bench { name: "inventory", tools: &[IP], binary: true, run: inventory::run },
+    Bench { name: "history", tools: &[], binary: false, run: history::run },
 ];
 
 /// The processes of a load, and of simulated agents, which a bench starts itself.
@@ -85,7 +87,7 @@ pub fn run(arguments: &[String]) -> Result<ExitCode> {
     let tools: Vec<Tool> = wanted.iter().flat_map(|bench| bench.tools.iter().copied()).collect();
     host::check(&tools)?;
     let binary = repository::target().join("release/amphipod");
-    if !binary.is_file() {
+    if !binary.is_file() && wanted.iter().any(|bench| bench.binary) {
         bail!("{}: no such file; build it: ./x build", binary.display());
     }
     let lab = Lab::new(Site::build()?, Interrupt::watch()?, options, binary);

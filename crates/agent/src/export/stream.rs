@@ -82,6 +82,12 @@ impl Request {
         Ok(Self { follow, start, filter })
     }
 
+    /// Only what may be seen is compared with what is asked.
+    pub(crate) fn within(mut self, scope: model::Scope) -> Self {
+        self.filter = self.filter.within(scope);
+        self
+    }
+
     pub(crate) fn lines(self, records: &Arc<Records>) -> Result<Lines, String> {
         let reader = records.subscribe(self.start, self.filter);
         let reader = reader.map_err(|error| error.to_string())?;

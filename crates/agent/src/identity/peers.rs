@@ -2,10 +2,11 @@
 //! such a connection finds its peer here with the ends swapped.
 
 use std::collections::VecDeque;
+use std::hash::BuildHasher;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use hashbrown::HashMap;
+use hashbrown::{DefaultHashBuilder, HashMap};
 use model::{Process, Protocol, Timestamp};
 
 use super::clock::Moment;
@@ -47,24 +48,34 @@ struct Peer {
     seen: Moment,
 }
 
+/// Entries are kept by a hash of their tuple, which is as large as all the rest of an entry. It has 64 bits and a random
+/// seed: that two of a full table's are the same has a chance of 1 in 30 billion.
 #[derive(Debug)]
 pub struct Peers {
-    peers: HashMap<Tuple, Peer>,
+    peers: HashMap<u64, Peer>,
     /// One entry for each peer; `seen` may have moved on since.
-    order: VecDeque<(Moment, Tuple)>,
+    order: VecDeque<(Moment, u64)>,
+    hashes: DefaultHashBuilder,
     limit: usize,
     evicted: u64,
 }
 
 impl Peers {
     pub fn new(limit: usize) -> Self {
-        Self { peers: HashMap::new(), order: VecDeque::new(), limit, evicted: 0 }
+        Self {
+            peers: HashMap::new(),
+            order: VecDeque::new(),
+            hashes: DefaultHashBuilder::default(),
+            limit,
+            evicted: 0,
+        }
     }
 
     /// Takes in a socket from a record about the time from `began`. True if it was not known before, or is a new one
     /// between the same ends.
     pub fn insert(&mut self, tuple: Tuple, process: Process, began: Timestamp, at: Moment) -> bool {
-        if let Some(peer) = self.peers.get_mut(&tuple) {
+        let key = self.hashes.hash_one(tuple);
+        if let Some(peer) = self.peers.get_mut(&key) {
             let fresh = peer.ended.is_some_and(|ended| ended < began);
             if fresh || peer.ended.is_none() {
                 *peer = Peer { process, ended: None, seen: at };
@@ -76,13 +87,13 @@ impl Peers {
             self.peers.remove(&oldest);
             self.evicted += 1;
         }
-        self.peers.insert(tuple, Peer { process, ended: None, seen: at });
-        self.order.push_back((at, tuple));
+        self.peers.insert(key, Peer { process, ended: None, seen: at });
+        self.order.push_back((at, key));
         true
     }
 
     pub fn end(&mut self, tuple: &Tuple, time: Timestamp) {
-        if let Some(peer) = self.peers.get_mut(tuple) {
+        if let Some(peer) = self.peers.get_mut(&self.hashes.hash_one(tuple)) {
             peer.ended = Some(time);
         }
     }
@@ -90,7 +101,7 @@ impl Peers {
     /// Who owns the socket `tuple`, seen by a record about the time from `began`: a socket that ended before is
     /// another connection's.
     pub fn find(&self, tuple: &Tuple, began: Timestamp) -> Option<Process> {
-        let peer = self.peers.get(tuple)?;
+        let peer = self.peers.get(&self.hashes.hash_one(tuple))?;
         match peer.ended {
             Some(ended) if ended < began => None,
             _ => Some(peer.process),
@@ -99,18 +110,18 @@ impl Peers {
 
     pub fn expire(&mut self, at: Moment) {
         for _ in 0..self.order.len() {
-            let Some(&(moment, tuple)) = self.order.front() else { return };
+            let Some(&(moment, key)) = self.order.front() else { return };
             if at.since(moment) < ENDED {
                 return;
             }
             self.order.pop_front();
-            let Some(peer) = self.peers.get(&tuple) else { continue };
+            let Some(peer) = self.peers.get(&key) else { continue };
             let patience = if peer.ended.is_some() { ENDED } else { IDLE };
             if at.since(peer.seen) >= patience {
-                self.peers.remove(&tuple);
+                self.peers.remove(&key);
             } else {
                 // Not before `moment + ENDED`, and in order: it is looked at again then.
-                self.order.push_back((at, tuple));
+                self.order.push_back((at, key));
             }
         }
     }

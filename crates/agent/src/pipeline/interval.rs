@@ -41,9 +41,8 @@ pub struct Numbered {
 
 #[derive(Debug, Default)]
 pub struct Counters {
-    /// Keys that are held, and how many may be.
+    /// Keys that are held.
     pub keys: AtomicU64,
-    pub max_keys: u64,
     /// Records that found no room for a key of their own, and were added to the overflow's.
     pub overflow: AtomicU64,
     /// Open connections that `active` lacks for want of room.
@@ -76,10 +75,9 @@ struct Slot {
 impl Interval {
     /// Begins with the interval in which `now` is. Counts at most `max_live` open connections.
     pub fn new(config: &config::Report, max_live: usize, now: Timestamp) -> Self {
-        let max_keys = config.max_keys as u64;
         let mut interval = Self {
             config: config.clone(),
-            counters: Arc::new(Counters { max_keys, ..Counters::default() }),
+            counters: Arc::default(),
             start_s: 0,
             index: HashMap::new(),
             slots: Vec::new(),
@@ -132,8 +130,8 @@ impl Interval {
 
     /// The rows, and the next interval begins: that in which `now` is.
     pub fn close(&mut self, now: Timestamp) -> Vec<Batch> {
+        // And not the time since it began: a clock that was set must not make connections last for years.
         let length_s = self.config.interval.as_secs().max(1);
-        // A clock that was set must not make connections last for years.
         let mut rows: Vec<(Arc<Numbered>, Values)> = Vec::new();
         for slot in self.slots.iter_mut().flatten() {
             if slot.active > 0 {

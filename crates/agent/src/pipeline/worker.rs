@@ -136,6 +136,9 @@ impl Worker {
         directory.flush(Timestamp::now(), &mut |record| chunk.push(record));
         self.publish();
         self.close_interval();
+        if let Some((_, spool)) = &self.report {
+            spool.close();
+        }
         *self.shared.identity() = self.directory.counters();
         self.shared.records.close();
     }

@@ -2,9 +2,7 @@
 
 use std::collections::HashMap;
 use std::convert::Infallible;
-use std::future::pending;
 use std::sync::Arc;
-use std::time::Duration;
 
 use proto::TelemetryClient;
 use proto::telemetry::observed::{End, Kind};
@@ -12,18 +10,14 @@ use proto::telemetry::question::Kind as Asked;
 use proto::telemetry::{Ask, Lines, Observed, Question};
 use tokio::sync::mpsc;
 use tokio::task::{AbortHandle, JoinSet};
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::{Code, Status};
+use tonic::Status;
 
 use super::stream::introduction;
-use super::{Opened, Reporter};
+use super::{ANSWER, Opened, Reporter, repeat};
 use crate::export::{self, Records};
 
-/// Until the hub's first word.
-const ANSWER: Duration = Duration::from_secs(15);
-/// Between two streams on one connection.
-const AGAIN: Duration = Duration::from_secs(5);
 /// Messages that wait until the hub takes them: then readers fall behind, and are told how much they missed.
 const MESSAGES: usize = 4;
 /// Questions at once.
@@ -31,17 +25,7 @@ const QUESTIONS: usize = 64;
 
 /// Answers for as long as it is polled.
 pub async fn run(reporter: Arc<Reporter>, opened: Opened) -> Infallible {
-    loop {
-        let status = match answer(&reporter, &opened).await {
-            Ok(()) => Status::unavailable("the hub ended it"),
-            Err(status) => status,
-        };
-        if status.code() == Code::Unimplemented {
-            return pending().await;
-        }
-        tracing::debug!(reason = status.message(), "the hub's questions broke off");
-        sleep(AGAIN).await;
-    }
+    repeat("answers", || answer(&reporter, &opened)).await
 }
 
 async fn answer(reporter: &Reporter, opened: &Opened) -> Result<(), Status> {
@@ -92,7 +76,8 @@ async fn tell(records: Arc<Records>, question: u64, ask: Ask, out: mpsc::Sender<
         let pairs = ask.filters.iter().map(|it| (it.key.as_str(), it.value.as_str()));
         export::Request::new(pairs, ask.follow, ask.last.map(|it| it as usize))
     };
-    let lines = lines.and_then(|request| request.lines(&records));
+    let scope = ask.scope.map_or(model::Scope::All, |it| model::Scope::of(it.namespaces));
+    let lines = lines.and_then(|request| request.within(scope).lines(&records));
     let error = match lines {
         Ok(mut lines) => {
             while let Some(chunk) = lines.next().await {

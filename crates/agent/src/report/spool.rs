@@ -29,6 +29,16 @@ pub struct Spool {
     inner: Mutex<Inner>,
     /// The last sequence.
     news: watch::Sender<u64>,
+    end: watch::Sender<End>,
+}
+
+/// Whether all has been handed to a hub's stream, at the end.
+#[derive(Clone, Copy, Debug, Default)]
+struct End {
+    /// Nothing more will be put in.
+    closed: bool,
+    /// There is a stream, and the last batch that it took.
+    sent: Option<u64>,
 }
 
 #[derive(Default)]
@@ -57,6 +67,7 @@ impl Spool {
         Self {
             inner: Mutex::new(Inner { batches: VecDeque::new(), facts }),
             news: watch::Sender::new(0),
+            end: watch::Sender::default(),
         }
     }
 
@@ -100,6 +111,26 @@ impl Spool {
         }
         let known = sequence.min(inner.facts.sequence);
         inner.facts.acknowledged = inner.facts.acknowledged.max(known);
+    }
+
+    /// Nothing more will be put in.
+    pub fn close(&self) {
+        self.end.send_modify(|end| end.closed = true);
+    }
+
+    /// A stream has taken all up to `sequence`; `None`: there is no stream.
+    pub fn sent(&self, sequence: Option<u64>) {
+        self.end.send_modify(|end| end.sent = sequence);
+    }
+
+    /// Returns once it is closed and a stream has taken all, or there is none that could.
+    pub async fn told(&self) {
+        let last = |end: &End| {
+            let sequence = self.inner().facts.sequence;
+            end.closed && end.sent.is_none_or(|sent| sent >= sequence)
+        };
+        // The sender lives as long as this.
+        let _ = self.end.subscribe().wait_for(last).await;
     }
 
     /// Tells when there is a new batch.
@@ -168,6 +199,20 @@ mod tests {
         spool.acknowledge(u64::MAX);
         let facts = spool.facts();
         assert_eq!((facts.batches, facts.bytes, facts.acknowledged), (0, 0, 5));
+    }
+
+    #[tokio::test]
+    async fn the_end_is_when_all_was_taken_or_nobody_takes_it() {
+        let spool = Spool::new(1 << 20);
+        let told = |spool: &Spool| futures_util::FutureExt::now_or_never(spool.told()).is_some();
+        spool.push(batch(0, 1));
+        assert!(!told(&spool), "there may be more");
+        spool.close();
+        assert!(told(&spool), "there is no stream");
+        spool.sent(Some(0));
+        assert!(!told(&spool));
+        spool.sent(Some(1));
+        assert!(told(&spool));
     }
 
     #[test]

@@ -1,7 +1,6 @@
 //! The stream of reports on an open connection.
 
 use std::convert::Infallible;
-use std::future::pending;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,15 +13,11 @@ use tokio::time::{Instant, sleep, timeout};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::metadata::MetadataValue;
 use tonic::transport::Channel;
-use tonic::{Code, Request, Status, Streaming};
+use tonic::{Request, Status, Streaming};
 
 use super::spool::Spooled;
-use super::{Health, Reporter};
+use super::{ANSWER, Health, Reporter, repeat};
 
-/// Until the hub's first word.
-const ANSWER: Duration = Duration::from_secs(15);
-/// Between two streams on one connection.
-const AGAIN: Duration = Duration::from_secs(5);
 /// How often changes of the probes' health are looked for.
 const HEALTH: Duration = Duration::from_secs(10);
 /// Batches that were sent and are not stored yet: a hub that does not get on is not sent more.
@@ -37,18 +32,7 @@ pub struct Opened {
 
 /// Reports for as long as it is polled: a stream that ends is followed by another one.
 pub async fn run(reporter: Arc<Reporter>, opened: Opened) -> Infallible {
-    loop {
-        let status = match report(&reporter, &opened).await {
-            Ok(()) => Status::unavailable("the hub ended it"),
-            Err(status) => status,
-        };
-        if status.code() == Code::Unimplemented {
-            tracing::info!("this hub takes no reports; it is of an older version");
-            return pending().await;
-        }
-        tracing::debug!(reason = status.message(), "reports to the hub broke off");
-        sleep(AGAIN).await;
-    }
+    repeat("reports", || report(&reporter, &opened)).await
 }
 
 async fn report(reporter: &Reporter, opened: &Opened) -> Result<(), Status> {
@@ -63,14 +47,35 @@ async fn report(reporter: &Reporter, opened: &Opened) -> Result<(), Status> {
     let first = timeout(ANSWER, acks.message()).await.map_err(silent)??;
     let Some(Ack { sequence }) = first else { return Ok(()) };
     reporter.spool.acknowledge(sequence);
+    let _streaming = Telling::new(reporter, sequence);
     tokio::select! {
         ended = listen(reporter, acks) => ended,
         () = tell(reporter, &out, sequence) => Ok(()),
     }
 }
 
+/// Whose end says that nothing is sent any more.
+struct Telling<'a>(&'a Reporter);
+
+impl<'a> Telling<'a> {
+    fn new(reporter: &'a Reporter, sequence: u64) -> Self {
+        reporter.spool.sent(Some(sequence));
+        Self(reporter)
+    }
+}
+
+impl Drop for Telling<'_> {
+    fn drop(&mut self) {
+        self.0.spool.sent(None);
+    }
+}
+
 impl Opened {
-    pub(super) fn request<T>(&self, message: T) -> Result<Request<T>, Status> {
+    /// With what is to be shown.
+    ///
+    /// # Errors
+    /// That cannot be sent.
+    pub fn request<T>(&self, message: T) -> Result<Request<T>, Status> {
         let mut request = Request::new(message);
         if let Some(value) = &self.authorization {
             let value = MetadataValue::try_from(value.as_bytes());
@@ -133,6 +138,7 @@ async fn tell(reporter: &Reporter, out: &mpsc::Sender<Report>, stored: u64) {
                 if out.send(Report { kind: Some(Kind::Batch(message)) }).await.is_err() {
                     return;
                 }
+                reporter.spool.sent(Some(sent));
             }
             None => {
                 tokio::select! {

@@ -291,8 +291,8 @@ impl Follower {
         let mut supervisor = Supervisor::new(runtime.handle().clone(), cancel.clone());
         let link = Arc::new(Link::new(config.metadata.source));
         let wanted = Arc::new(Wanted::default());
-        let changes =
-            kube::start(&mut supervisor, &config.node, &config.metadata, &link, &wanted, None);
+        let (node, metadata) = (&config.node, &config.metadata);
+        let changes = kube::start(&mut supervisor, node, metadata, &link, &wanted, None);
         Self {
             changes,
             link,

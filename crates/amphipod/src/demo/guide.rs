@@ -34,6 +34,7 @@ pub fn text(
     let frontend = cluster.frontend();
     let mut commands = commands(&program(), socket, agent, frontend, place);
     if let Some(hub) = control_plane.hub() {
+        text.insert_str(0, &format!("The cluster in a browser: http://{hub}/\n\n"));
         let command = format!("curl -s 'http://{hub}/api/v1/graph?since=-5m'");
         commands.push((command, "the hub: who talks to whom, of all nodes and from a while ago"));
         let command = format!("curl -s http://{hub}/api/v1/openapi.json");

@@ -3,8 +3,10 @@
 pub mod exposition;
 mod problem;
 mod scrape;
+mod secure;
 mod server;
 
 pub use problem::Problem;
 pub use scrape::Scrapes;
+pub use secure::Secure;
 pub use server::serve;

@@ -16,6 +16,7 @@ use tokio::sync::Semaphore;
 use super::Sources;
 use super::request::{Form, Pairs, Parameter, Request, SINCE, UNTIL, many, one};
 use super::values::{Shown, Span, rounded};
+use crate::access::{Asker, Person};
 use crate::query::{self, Answered, Asked, Group, Name, Query, Select};
 use crate::store::Error;
 
@@ -151,17 +152,22 @@ struct EdgeOut<'a> {
     values: Shown<'a>,
 }
 
-pub async fn graph(State(sources): State<Arc<Sources>>, query: Pairs) -> Result<Response, Problem> {
+pub async fn graph(
+    State(sources): State<Arc<Sources>>,
+    Asker(person): Asker,
+    query: Pairs,
+) -> Result<Response, Problem> {
     let request = Request::parse(query, GRAPH)?;
     let times_s = request.times_s(Timestamp::now())?;
     let group: Group = request.parsed("group").unwrap_or_default();
-    let select = Select { namespaces: namespaces(&request), ..Select::default() };
+    let namespaces = namespaces(&request, &person)?;
+    let select = Select { scope: person.scope.clone(), namespaces, ..Select::default() };
     let limit = request.limit(&LIMIT_EDGES);
-    let silent = sources.silent(&times_s);
+    let sight = sources.sight(&person.scope, &times_s);
     let ask = move |query: &Query| query::graph(query, times_s, &select, group, limit);
     let encode = |answered: Answered<query::Graph>| {
         let seconds = answered.seconds();
-        let span = Span::new(&answered, silent);
+        let span = Span::new(&answered, sight);
         let query::Graph { nodes, edges, truncated } = &answered.answer;
         let nodes = nodes.iter().enumerate().map(|(id, node)| NodeOut {
             id,
@@ -202,6 +208,7 @@ struct OneSeries {
 
 pub async fn series(
     State(sources): State<Arc<Sources>>,
+    Asker(person): Asker,
     query: Pairs,
 ) -> Result<Response, Problem> {
     let request = Request::parse(query, SERIES)?;
@@ -214,16 +221,20 @@ pub async fn series(
         return Err(super::request::bad("measure: expected at least one; see /api/v1/measures"));
     }
     let select = Select {
-        namespaces: namespaces(&request),
+        scope: person.scope.clone(),
+        namespaces: namespaces(&request, &person)?,
         source: request.parsed("source"),
         destination: request.parsed("destination"),
         workload: request.parsed("workload"),
     };
+    for name in [&select.source, &select.destination, &select.workload].into_iter().flatten() {
+        person.must_see(&name.namespace)?;
+    }
     let asked = Asked { measures, select, step_s: request.step_s() };
-    let silent = sources.silent(&times_s);
+    let sight = sources.sight(&person.scope, &times_s);
     let ask = move |query: &Query| query::series(query, times_s, &asked);
     let encode = |answered: Answered<query::Points>| {
-        let span = Span::new(&answered, silent);
+        let span = Span::new(&answered, sight);
         let query::Points { times, series } = answered.answer;
         let series = series.into_iter().map(|it| OneSeries {
             measure: it.measure.name(),
@@ -259,16 +270,18 @@ struct WorkloadOut<'a> {
 
 pub async fn workloads(
     State(sources): State<Arc<Sources>>,
+    Asker(person): Asker,
     query: Pairs,
 ) -> Result<Response, Problem> {
     let request = Request::parse(query, WORKLOADS)?;
     let times_s = request.times_s(Timestamp::now())?;
-    let namespaces = namespaces(&request);
+    let namespaces = namespaces(&request, &person)?;
     let search = request.one("search").unwrap_or_default().to_lowercase();
     let limit = request.limit(&LIMIT_WORKLOADS);
-    let silent = sources.silent(&times_s);
+    let sight = sources.sight(&person.scope, &times_s);
     let places = sources.inventory.places();
-    let select = Select { namespaces: namespaces.clone(), ..Select::default() };
+    let scope = person.scope.clone();
+    let select = Select { scope, namespaces: namespaces.clone(), ..Select::default() };
     let ask = move |query: &Query| {
         query::workloads(query, times_s, &select, |it| {
             (namespaces.is_empty() || namespaces.iter().any(|name| **name == *it.namespace))
@@ -277,7 +290,7 @@ pub async fn workloads(
     };
     let encode = move |answered: Answered<Vec<query::Workload>>| {
         let seconds = answered.seconds();
-        let span = Span::new(&answered, silent);
+        let span = Span::new(&answered, sight);
         let workloads = answered.answer.iter().take(limit).map(|it| {
             let place = places.get(&(it.namespace.clone(), it.kind.clone(), it.name.clone()));
             WorkloadOut {
@@ -325,20 +338,22 @@ struct PeerOut<'a> {
 
 pub async fn workload(
     State(sources): State<Arc<Sources>>,
+    Asker(person): Asker,
     Path((namespace, kind, name)): Path<(String, String, String)>,
     query: Pairs,
 ) -> Result<Response, Problem> {
     let request = Request::parse(query, WORKLOAD)?;
     let times_s = request.times_s(Timestamp::now())?;
     let name = Name::new(&namespace, &kind, &name);
+    person.must_see(&name.namespace)?;
     let pods = sources.inventory.pods_of(&name.namespace, &name.kind, &name.name);
-    let silent = sources.silent(&times_s);
-    let failures = sources.failures(&name).await;
-    let asked = name.clone();
-    let ask = move |query: &Query| query::page(query, times_s, &asked);
+    let sight = sources.sight(&person.scope, &times_s);
+    let failures = sources.failures(&name, &person.scope).await;
+    let (asked, scope) = (name.clone(), person.scope.clone());
+    let ask = move |query: &Query| query::page(query, times_s, &asked, scope);
     let encode = move |answered: Answered<Option<query::Page>>| {
         let seconds = answered.seconds();
-        let span = Span::new(&answered, silent);
+        let span = Span::new(&answered, sight);
         let Name { namespace, kind, name } = &name;
         if answered.answer.is_none() && pods.is_empty() {
             let detail = format!(
@@ -371,6 +386,10 @@ pub async fn workload(
     sources.desk.answer(ask, encode).await
 }
 
-fn namespaces(request: &Request) -> Vec<String> {
-    request.all("namespace").map(|it| if it == "-" { "" } else { it }.to_owned()).collect()
+/// Those that are asked for, all of which must be seen.
+fn namespaces(request: &Request, person: &Person) -> Result<Vec<String>, Problem> {
+    let asked = request.all("namespace").map(|it| if it == "-" { "" } else { it }.to_owned());
+    let asked: Vec<String> = asked.collect();
+    asked.iter().try_for_each(|it| person.must_see(it))?;
+    Ok(asked)
 }

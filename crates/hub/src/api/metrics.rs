@@ -313,6 +313,24 @@ impl View {
             "Keys of rows that found no room (history.max_edges) and were counted as one.",
             self.0.iter().map(|it| (vec![], it.sources.ingest.catalogue.overflow())),
         )?;
+        let doors = || self.0.iter().map(|it| &it.sources.access.counters);
+        out.counter(
+            "amphipod_hub_access_total",
+            "Requests at the hub's door: allowed, refused (nobody, or a token that is not accepted), unavailable (the API server does not answer).",
+            doors().flat_map(|it| {
+                let outcomes = [
+                    ("allowed", &it.allowed),
+                    ("refused", &it.refused),
+                    ("unavailable", &it.unavailable),
+                ];
+                outcomes.map(|(outcome, count)| (labels([("outcome", outcome)]), get(count)))
+            }),
+        )?;
+        out.counter(
+            "amphipod_hub_sessions_forgotten_total",
+            "Sessions that somebody ended, and that may count again because there was no room to remember it.",
+            doors().map(|it| (vec![], get(&it.forgotten))),
+        )?;
         let observers = || self.0.iter().map(|it| &it.sources.observers);
         out.gauge(
             "amphipod_hub_observed_agents",

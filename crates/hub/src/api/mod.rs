@@ -19,14 +19,17 @@ use axum::routing::get;
 use axum::{Json, Router};
 use daemon::http::{Problem, Scrapes};
 use daemon::{Meter, tls};
+use tower_http::compression::CompressionLayer;
 
 use crate::Inventory;
+use crate::access::{self, Access, Asker};
 use crate::hubble::Hubble;
 use crate::ingest::Ingest;
 use crate::kube::Watches;
 use crate::observe::Observers;
 use crate::query::Query;
 use crate::stream::Agents;
+use crate::ui;
 use history::Desk;
 
 pub use metrics::metrics_reference;
@@ -39,6 +42,7 @@ pub struct Sources {
     tls: Option<tls::Server>,
     ingest: Arc<Ingest>,
     observers: Arc<Observers>,
+    access: Arc<Access>,
     desk: Desk,
     /// If it is served.
     pub hubble: Option<Arc<Hubble>>,
@@ -54,12 +58,24 @@ impl Sources {
         tls: Option<tls::Server>,
         ingest: Arc<Ingest>,
         observers: Arc<Observers>,
-        meter: Meter,
+        access: Arc<Access>,
     ) -> Self {
         let desk = Desk::new(Query::new(ingest.clone()));
-        let scrapes = Scrapes::default();
+        let (meter, scrapes) = (Meter::new(), Scrapes::default());
         let hubble = None;
-        Self { inventory, agents, watches, tls, ingest, observers, desk, hubble, meter, scrapes }
+        Self {
+            inventory,
+            agents,
+            watches,
+            tls,
+            ingest,
+            observers,
+            access,
+            desk,
+            hubble,
+            meter,
+            scrapes,
+        }
     }
 
     /// Items sent so far.
@@ -68,19 +84,13 @@ impl Sources {
     }
 }
 
-/// `closed`: history and records are not shown, because anybody could ask for them.
-pub fn router(sources: Arc<Sources>, closed: bool) -> Router {
-    let told = match closed {
-        false => told(),
-        true => Router::new().route("/api/v1/{*path}", get(async || {
-            Problem::new(
-                StatusCode::FORBIDDEN,
-                "anybody could ask here who talks to whom; listen on a loopback address (hub.listen), or allow it \
-                 (hub.open_api = true)",
-            )
-        })),
-    };
-    told.merge(itself()).with_state(sources)
+/// Everything passes the guard of `access`.
+pub fn router(sources: Arc<Sources>, access: Arc<Access>) -> Router {
+    told()
+        .merge(itself())
+        .with_state(sources)
+        .merge(access::routes(access.clone()))
+        .layer(axum::middleware::from_fn_with_state(access, access::guard))
 }
 
 /// What agents told.
@@ -90,6 +100,8 @@ fn told() -> Router<Arc<Sources>> {
         .route("/api/v1/series", get(history::series))
         .route("/api/v1/workloads", get(history::workloads))
         .route("/api/v1/workloads/{namespace}/{kind}/{name}", get(history::workload))
+        // Not what follows: it is told line by line.
+        .layer(CompressionLayer::new())
         .route("/api/v1/records", get(records::records))
         .route("/api/v1/nodes", get(nodes::show))
 }
@@ -103,6 +115,10 @@ fn itself() -> Router<Arc<Sources>> {
         .route("/api/v1/status", get(show_status))
         .route("/api/v1/openapi.json", get(openapi::show))
         .route("/api/v1/measures", get(history::measures))
+        .route("/", get(ui::show))
+        .route("/assets/{*path}", get(ui::show))
+        .route("/licences.txt", get(ui::show))
+        .layer(CompressionLayer::new())
         .fallback(async || Problem::new(StatusCode::NOT_FOUND, "no such path"))
         .method_not_allowed_fallback(async || {
             Problem::new(StatusCode::METHOD_NOT_ALLOWED, "only GET is served here")
@@ -124,8 +140,11 @@ async fn ready(State(sources): State<Arc<Sources>>) -> Result<&'static str, Prob
     Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail))
 }
 
-async fn show_status(State(sources): State<Arc<Sources>>) -> Json<status::Status> {
-    Json(status::collect(&sources))
+async fn show_status(
+    State(sources): State<Arc<Sources>>,
+    Asker(person): Asker,
+) -> Json<status::Status> {
+    Json(status::collect(&sources, &person.scope))
 }
 
 async fn scrape(

@@ -6,11 +6,14 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 use daemon::http::Problem;
+use hashbrown::HashSet;
+use model::Scope;
 use serde::Serialize;
 
 use super::Sources;
 use super::request::{Form, Pairs, Parameter, Request, one};
-use super::values::time;
+use super::values::{Sight, time};
+use crate::access::Asker;
 use crate::ingest::Program;
 
 const LIMIT: Parameter = one("limit", Form::Limit { usual: 5000, most: 20_000 }, "Nodes at most");
@@ -20,6 +23,8 @@ pub const NODES: &[Parameter] = &[LIMIT];
 pub struct Nodes {
     nodes: Vec<Node>,
     truncated: bool,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    hidden: bool,
 }
 
 #[derive(Debug, Serialize)]
@@ -51,24 +56,34 @@ struct Probe {
 }
 
 impl Sources {
-    /// Nodes that reported in this time, and do not any more: their rows may be missing.
-    pub(super) fn silent(&self, times_s: &Range<u64>) -> Vec<Arc<str>> {
+    /// Nodes that reported in this time and do not any more: their rows may be missing; and which somebody may know.
+    pub(super) fn sight(&self, scope: &Scope, times_s: &Range<u64>) -> Sight {
         let silent = self.ingest.nodes().into_iter().filter(|node| {
             let seen_s = node.last_seen.0 / 1_000_000_000;
             node.streams == 0 && times_s.contains(&seen_s)
         });
-        let mut names: Vec<Arc<str>> = silent.map(|node| node.name).collect();
-        names.sort();
-        names
+        let mut silent: Vec<Arc<str>> = silent.map(|node| node.name).collect();
+        silent.sort();
+        Sight { silent, nodes: self.nodes_shown(scope) }
+    }
+
+    /// Those with pods that somebody may see; `None`: all.
+    fn nodes_shown(&self, scope: &Scope) -> Option<HashSet<Arc<str>>> {
+        (!scope.is_all()).then(|| self.inventory.nodes_within(scope))
     }
 }
 
 pub async fn show(
     State(sources): State<Arc<Sources>>,
+    Asker(person): Asker,
     query: Pairs,
 ) -> Result<Json<Nodes>, Problem> {
     let limit = Request::parse(query, NODES)?.limit(&LIMIT);
     let mut all = sources.ingest.nodes();
+    let shown = sources.nodes_shown(&person.scope);
+    if let Some(shown) = &shown {
+        all.retain(|it| shown.contains(&it.name));
+    }
     all.sort_by(|a, b| a.name.cmp(&b.name));
     let truncated = all.len() > limit;
     let nodes = all.into_iter().take(limit).map(|node| Node {
@@ -82,7 +97,7 @@ pub async fn show(
         probes: node.programs.into_iter().map(Probe::from).collect(),
         name: node.name,
     });
-    Ok(Json(Nodes { nodes: nodes.collect(), truncated }))
+    Ok(Json(Nodes { nodes: nodes.collect(), truncated, hidden: shown.is_some() }))
 }
 
 impl From<Program> for Probe {

@@ -72,7 +72,11 @@ pub fn document() -> Value {
             "license": { "name": "Apache-2.0", "identifier": "Apache-2.0" },
         },
         "paths": paths.collect::<Map<_, _>>(),
-        "components": { "schemas": schemas() },
+        "security": [{}, { "token": [] }],
+        "components": {
+            "schemas": schemas(),
+            "securitySchemes": { "token": { "type": "http", "scheme": "bearer" } },
+        },
     })
 }
 
@@ -94,6 +98,8 @@ fn operation(endpoint: &Endpoint) -> Value {
         "responses": {
             "200": { "description": "OK", "content": { "application/json": { "schema": schema } } },
             "400": problem("A parameter is unknown, or has a value that cannot be"),
+            "401": problem("Nobody is signed in, or the token is not accepted"),
+            "403": problem("A namespace may not be seen by who asks"),
             "404": problem("There is no such thing"),
             "503": problem("Too much is asked at once; try again later"),
         },
@@ -146,6 +152,7 @@ fn span(required: &[&str], more: Value) -> Value {
         "until": { "type": "string", "format": "date-time" },
         "step_s": { "type": "integer" },
         "complete": { "type": "boolean" },
+        "hidden": { "type": "boolean" },
         "missing": { "type": "array", "items": object(&["node", "reason"], json!({
             "node": { "type": "string" }, "reason": { "type": "string" }, "rows": { "type": "integer" },
         })) },
@@ -237,7 +244,7 @@ fn schemas() -> Value {
                     })) },
                 }),
             ) },
-            "truncated": truth,
+            "truncated": truth, "hidden": truth,
         })),
     })
 }

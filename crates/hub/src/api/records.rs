@@ -11,14 +11,16 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use daemon::http::Problem;
-use model::Filter;
+use model::line::Line;
+use model::{Filter, Scope};
 use proto::telemetry::Ask;
 use proto::telemetry::ask::Filter as Pair;
 use tokio::time::{Instant, timeout_at};
 
 use super::Sources;
 use super::request::{Pairs, bad};
-use crate::observe::{Event, Listener};
+use crate::access::Asker;
+use crate::observe::{Event, Listener, within};
 use crate::query::Name;
 
 /// Records that are shown at most where nothing follows, and where nothing is said.
@@ -62,6 +64,7 @@ impl Request {
 
 pub async fn records(
     State(sources): State<Arc<Sources>>,
+    Asker(person): Asker,
     query: Pairs,
 ) -> Result<Response, Problem> {
     let pairs = query.map_err(bad)?.0;
@@ -73,10 +76,13 @@ pub async fn records(
         None if follow => MOST,
         None => USUAL,
     };
-    let ask = Ask { filters, follow, last: (last.is_some() || !follow).then_some(most as u64) };
+    named(&filters).try_for_each(|namespace| person.must_see(namespace))?;
+    let last = (last.is_some() || !follow).then_some(most as u64);
+    let ask = Ask { filters, follow, last, scope: within(&person.scope) };
     let busy = |error| Problem::new(StatusCode::SERVICE_UNAVAILABLE, error);
     let listener = sources.observers.ask(ask).map_err(busy)?;
-    let stream = Lines { gathered: None, most, follow, listener };
+    let scope = person.scope.clone();
+    let stream = Lines { gathered: false, most, follow, listener, scope };
     let body = futures_util::stream::unfold(stream, |mut lines| async {
         lines.next().await.map(|chunk| (Ok::<_, Infallible>(chunk), lines))
     });
@@ -86,22 +92,23 @@ pub async fn records(
 
 struct Lines {
     listener: Listener,
+    scope: Scope,
     follow: bool,
     most: usize,
     /// What was kept has been told.
-    gathered: Option<()>,
+    gathered: bool,
 }
 
 impl Lines {
     async fn next(&mut self) -> Option<Bytes> {
-        if self.gathered.is_none() {
-            self.gathered = Some(());
+        if !self.gathered {
+            self.gathered = true;
             let patience = match (self.follow, self.most) {
                 (true, 0) => Duration::ZERO,
                 (true, _) => GATHER,
                 (false, _) => PATIENCE,
             };
-            let gathered = gather(&mut self.listener, self.most, patience).await;
+            let gathered = gather(&mut self.listener, &self.scope, self.most, patience).await;
             if !gathered.is_empty() {
                 return Some(gathered);
             }
@@ -111,7 +118,7 @@ impl Lines {
             match self.listener.next().await? {
                 Event::Lines { node, lines, lost } => {
                     tell_lost(&mut chunk, &node, lost);
-                    chunk.extend(lines);
+                    chunk.extend(seen(&self.scope, lines));
                 }
                 Event::End { node, error } if !error.is_empty() => {
                     tracing::debug!(%node, error, "a node does not tell records");
@@ -134,7 +141,7 @@ fn tell_lost(chunk: &mut Vec<u8>, node: &str, lost: u64) {
 }
 
 /// The newest lines of all nodes that answer in time, oldest first.
-async fn gather(listener: &mut Listener, most: usize, patience: Duration) -> Bytes {
+async fn gather(listener: &mut Listener, scope: &Scope, most: usize, patience: Duration) -> Bytes {
     let until = Instant::now() + patience;
     let mut out = Vec::new();
     let mut lines: Vec<Bytes> = Vec::new();
@@ -145,6 +152,7 @@ async fn gather(listener: &mut Listener, most: usize, patience: Duration) -> Byt
         match event {
             Event::Lines { node, lines: chunk, lost } => {
                 tell_lost(&mut out, &node, lost);
+                let chunk = seen(scope, chunk);
                 let mut start = 0;
                 for (end, _) in chunk.iter().enumerate().filter(|(_, byte)| **byte == b'\n') {
                     lines.push(chunk.slice(start..=end));
@@ -164,6 +172,35 @@ async fn gather(listener: &mut Listener, most: usize, patience: Duration) -> Byt
     out.into()
 }
 
+/// Namespaces that filters name.
+fn named(filters: &[Pair]) -> impl Iterator<Item = &str> {
+    filters.iter().filter_map(|Pair { key, value }| {
+        let end = key.rsplit(['_', '-']).next().unwrap_or(key);
+        match end {
+            "namespace" => Some(value.as_str()),
+            "pod" | "service" => value.split_once('/').map(|(namespace, _)| namespace),
+            _ => None,
+        }
+    })
+}
+
+/// As much of the lines as may be seen, whatever agents tell.
+fn seen(scope: &Scope, lines: Bytes) -> Bytes {
+    if scope.is_all() {
+        return lines;
+    }
+    let mut out = Vec::with_capacity(lines.len());
+    for line in lines.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
+        let line: Option<Line> = serde_json::from_slice(line).ok();
+        if let Some(line) = line.and_then(|line| scope.line(line))
+            && serde_json::to_writer(&mut out, &line).is_ok()
+        {
+            out.push(b'\n');
+        }
+    }
+    out.into()
+}
+
 fn newest(lines: &mut Vec<Bytes>, most: usize) {
     lines.sort_by(|a, b| time(a).cmp(time(b)));
     lines.drain(..lines.len().saturating_sub(most));
@@ -177,7 +214,7 @@ fn time(line: &Bytes) -> &[u8] {
 
 impl Sources {
     /// The newest failures that a workload has part in, newest first, of nodes that answer soon.
-    pub(super) async fn failures(&self, name: &Name) -> Vec<serde_json::Value> {
+    pub(super) async fn failures(&self, name: &Name, scope: &Scope) -> Vec<serde_json::Value> {
         let workload = format!("{}/{}", name.kind, name.name);
         let mut pairs = vec![("workload", workload.as_str()), ("verdict", "failed")];
         if !name.namespace.is_empty() {
@@ -188,9 +225,10 @@ impl Sources {
         }
         let pair = |(key, value): (&str, &str)| Pair { key: key.into(), value: value.into() };
         let filters = pairs.into_iter().map(pair).collect();
-        let ask = Ask { filters, follow: false, last: Some(FAILURES as u64) };
+        let last = Some(FAILURES as u64);
+        let ask = Ask { filters, follow: false, last, scope: within(scope) };
         let Ok(mut listener) = self.observers.ask(ask) else { return Vec::new() };
-        let lines = gather(&mut listener, FAILURES, FAILURES_PATIENCE).await;
+        let lines = gather(&mut listener, scope, FAILURES, FAILURES_PATIENCE).await;
         let lines = lines.split(|byte| *byte == b'\n').rev();
         let records = lines.filter_map(|line| serde_json::from_slice(line).ok());
         records.filter(|it: &serde_json::Value| it.get("time").is_some()).collect()

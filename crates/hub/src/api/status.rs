@@ -2,6 +2,7 @@
 
 use std::sync::atomic::Ordering;
 
+use model::Scope;
 use model::status::Cost;
 use serde::Serialize;
 
@@ -10,14 +11,23 @@ use super::Sources;
 #[derive(Debug, Serialize)]
 pub struct Status {
     pub version: &'static str,
-    pub pid: u32,
     pub uptime_seconds: f64,
     pub ready: bool,
+    pub resources: Vec<Resource>,
+    /// Of the whole cluster; absent: who asks may not see all of it.
+    #[serde(flatten)]
+    pub whole: Option<Whole>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub hidden: bool,
+}
+
+#[derive(Debug, Serialize)]
+pub struct Whole {
+    pub pid: u32,
     /// The life of the hub's log of changes, and the last change's number.
     pub epoch: u64,
     pub sequence: u64,
     pub log_entries: usize,
-    pub resources: Vec<Resource>,
     /// Addresses that somebody has.
     pub addresses: usize,
     pub agents: usize,
@@ -35,30 +45,29 @@ pub struct Status {
 #[derive(Debug, Serialize)]
 pub struct Resource {
     pub name: &'static str,
-    pub objects: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub objects: Option<usize>,
     pub listed: bool,
     /// Why its watch does not go on; absent: it does.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub error: String,
 }
 
-pub fn collect(sources: &Sources) -> Status {
+pub fn collect(sources: &Sources, scope: &Scope) -> Status {
     let totals = sources.inventory.totals();
+    let all = scope.is_all();
     let resources = totals.resources.into_iter().map(|(resource, objects, state)| Resource {
         name: resource.name(),
-        objects,
+        objects: all.then_some(objects),
         listed: state.listed,
         error: state.error,
     });
-    Status {
-        version: env!("CARGO_PKG_VERSION"),
+    let resources = resources.collect();
+    let whole = all.then(|| Whole {
         pid: std::process::id(),
-        uptime_seconds: sources.meter.uptime().as_secs_f64(),
-        ready: sources.inventory.is_complete(),
         epoch: totals.epoch,
         sequence: totals.sequence,
         log_entries: totals.log_entries,
-        resources: resources.collect(),
         addresses: totals.addresses,
         agents: totals.agents,
         waiting_agents: sources.agents.counters.waiting.load(Ordering::Relaxed),
@@ -67,5 +76,13 @@ pub fn collect(sources: &Sources) -> Status {
         items_sent: sources.items(),
         items_per_second: sources.meter.records_per_second(),
         cost: sources.meter.cost(),
+    });
+    Status {
+        version: env!("CARGO_PKG_VERSION"),
+        uptime_seconds: sources.meter.uptime().as_secs_f64(),
+        ready: sources.inventory.is_complete(),
+        resources,
+        whole,
+        hidden: !all,
     }
 }

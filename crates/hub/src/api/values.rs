@@ -1,7 +1,10 @@
 //! Values as JSON.
 
+use std::collections::BTreeSet;
 use std::ops::Range;
+use std::sync::Arc;
 
+use hashbrown::HashSet;
 use model::Timestamp;
 use model::measure::Shape;
 use model::row::{Distribution, Values};
@@ -71,30 +74,56 @@ pub struct Span {
     pub step_s: u64,
     pub complete: bool,
     pub missing: Vec<Missing>,
+    /// Who asks may not see everything; whether there is more is not said.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub hidden: bool,
+}
+
+/// What somebody may know of nodes.
+pub struct Sight {
+    /// Those that do not report, though they did in this time.
+    pub silent: Vec<Arc<str>>,
+    /// Those that may be named; `None`: all.
+    pub nodes: Option<HashSet<Arc<str>>>,
+}
+
+impl Sight {
+    fn shows(&self, node: &str) -> bool {
+        self.nodes.as_ref().is_none_or(|it| it.contains(node))
+    }
 }
 
 /// Rows that never came, as far as it is known.
 #[derive(Debug, serde::Serialize)]
 pub struct Missing {
-    pub node: std::sync::Arc<str>,
-    pub reason: std::sync::Arc<str>,
+    pub node: Arc<str>,
+    pub reason: Arc<str>,
     /// Absent: not known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rows: Option<u64>,
 }
 
 impl Span {
-    /// `silent`: nodes that do not report, though they did in this time.
-    pub fn new<T>(answered: &Answered<T>, silent: Vec<std::sync::Arc<str>>) -> Self {
-        let missing = answered.missing.iter().map(|Loss { node, reason, rows, .. }| Missing {
+    pub fn new<T>(answered: &Answered<T>, sight: Sight) -> Self {
+        let lost = answered.missing.iter().map(|Loss { node, reason, rows, .. }| Missing {
             node: node.clone(),
             reason: reason.clone(),
             rows: Some(*rows).filter(|rows| *rows > 0),
         });
-        let silent = silent.into_iter();
-        let silent =
-            silent.map(|node| Missing { node, reason: "not_connected".into(), rows: None });
-        let missing: Vec<Missing> = missing.chain(silent).collect();
+        let silent = sight.silent.iter().map(|node| Missing {
+            node: node.clone(),
+            reason: "not_connected".into(),
+            rows: None,
+        });
+        let (mut missing, others): (Vec<Missing>, Vec<Missing>) =
+            lost.chain(silent).partition(|it| sight.shows(&it.node));
+        // That something is missing is said in any case.
+        let reasons: BTreeSet<Arc<str>> = others.into_iter().map(|it| it.reason).collect();
+        missing.extend(reasons.into_iter().map(|reason| Missing {
+            node: "hidden".into(),
+            reason,
+            rows: None,
+        }));
         let Range { start, end } = answered.times_s;
         Self {
             since: time(start),
@@ -102,6 +131,7 @@ impl Span {
             step_s: answered.step_s,
             complete: missing.is_empty(),
             missing,
+            hidden: sight.nodes.is_some(),
         }
     }
 }
@@ -129,6 +159,33 @@ mod tests {
         assert_eq!((&connect["count"], &connect["max"]), (&1.into(), &0.001.into()));
         let expected = serde_json::json!({ "failures": 0, "active": 1.5, "connect": connect });
         assert_eq!(shown, expected);
+    }
+
+    #[test]
+    fn what_is_missing_on_other_nodes_is_said_without_their_names() {
+        let loss = |node: &str| Loss {
+            node: node.into(),
+            reason: "spool_full".into(),
+            rows: 3,
+            since_s: 0,
+            until_s: 10,
+        };
+        let missing = vec![loss("n1"), loss("n2"), loss("n3")];
+        let answered = Answered { times_s: 0..10, step_s: 10, missing, answer: () };
+        let told = |nodes: Option<HashSet<Arc<str>>>| {
+            let span = Span::new(&answered, Sight { silent: vec!["n1".into()], nodes });
+            let missing = span.missing.into_iter();
+            let missing = missing.map(|it| format!("{} {} {:?}", it.node, it.reason, it.rows));
+            (span.hidden, span.complete, missing.collect::<Vec<_>>())
+        };
+        let (hidden, complete, missing) = told(None);
+        assert_eq!((hidden, complete, missing.len()), (false, false, 4));
+        let (hidden, complete, missing) = told(Some(HashSet::from_iter(["n1".into()])));
+        let expected = ["n1 spool_full Some(3)", "n1 not_connected None", "hidden spool_full None"];
+        assert_eq!(
+            (hidden, complete, missing.as_slice()),
+            (true, false, &expected.map(String::from)[..])
+        );
     }
 
     #[test]

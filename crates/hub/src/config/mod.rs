@@ -1,5 +1,6 @@
 //! The hub's configuration: one TOML file, every key optional.
 
+mod access;
 mod raw;
 
 use std::net::SocketAddr;
@@ -10,6 +11,9 @@ pub use daemon::config::Error;
 use daemon::config::value::size;
 use daemon::config::{count, file, listen, quoted, span, wrong};
 
+pub(crate) use access::is_safe;
+pub use access::{Access, Oidc};
+
 use crate::store::PerLevel;
 
 /// Valid values only. The command line's flags replace single fields.
@@ -17,8 +21,11 @@ use crate::store::PerLevel;
 pub struct Config {
     /// Where `/metrics`, `/healthz`, `/readyz` and `/api/v1` are served; `None`: nowhere.
     pub listen: Option<SocketAddr>,
-    /// History and records may be asked for beyond this host, too.
+    /// TLS of that address.
+    pub tls: Option<Tls>,
+    /// Anybody may ask, also beyond this host.
     pub open_api: bool,
+    pub access: Access,
     pub drain: Duration,
     pub kube: Kube,
     pub inventory: Inventory,
@@ -86,11 +93,16 @@ impl Config {
     /// # Errors
     /// As [`Self::load`].
     pub fn parse(text: &str) -> Result<Self, Error> {
-        let raw::Raw { hub, kube, inventory, history, hubble } = daemon::config::parse(text)?;
+        let raw::Raw { hub, access, oidc, kube, inventory, history, hubble } =
+            daemon::config::parse(text)?;
+        let access = self::access::access(access, oidc)?;
         let second = Duration::from_secs(1);
         Ok(Self {
             listen: listen("hub.listen", &hub.listen)?,
+            tls: self::access::tls(&hub)?,
             open_api: hub.open_api,
+            hubble: self::hubble(hubble, &access)?,
+            access,
             drain: span("hub.drain", &hub.drain, second / 10..=60 * second)?,
             kube: Kube {
                 kubeconfig: file("kube.kubeconfig", &kube.kubeconfig)?,
@@ -101,7 +113,6 @@ impl Config {
             },
             inventory: self::inventory(inventory)?,
             history: self::history(history)?,
-            hubble: self::hubble(hubble)?,
         })
     }
 
@@ -160,13 +171,14 @@ fn tls(section: &str, paths: [&str; 3]) -> Result<Option<Tls>, Error> {
     }
 }
 
-fn hubble(raw: raw::Hubble) -> Result<Option<Hubble>, Error> {
+fn hubble(raw: raw::Hubble, access: &Access) -> Result<Option<Hubble>, Error> {
     let tls = tls("hubble", [&raw.certificate, &raw.key, &raw.client_ca])?;
     let Some(address) = listen("hubble.listen", &raw.listen)? else { return Ok(None) };
-    let proven = tls.as_ref().is_some_and(|tls| tls.client_ca.is_some());
+    let proven = tls.as_ref().is_some_and(|it| it.client_ca.is_some() || access.audience.is_some());
     if !proven && !raw.insecure && !address.ip().is_loopback() {
-        let expected = "a loopback address; or hubble.certificate, key and client_ca, so that clients prove who they \
-                        are; or hubble.insecure = true to show anybody who talks to whom";
+        let expected = "a loopback address; or hubble.certificate and key, and clients that prove who they are with \
+                        tokens (access.tokens) or certificates (hubble.client_ca); or hubble.insecure = true to speak \
+                        plain text, and with anybody where nobody needs a token";
         return Err(wrong("hubble.listen", quoted(&raw.listen), expected));
     }
     Ok(Some(Hubble { listen: address, tls }))
@@ -258,6 +270,11 @@ mod tests {
         let open = "[hubble]\nlisten = \"0.0.0.0:4245\"\ninsecure = true\n";
         assert!(Config::parse(open).unwrap().hubble.is_some_and(|it| it.tls.is_none()));
         assert!(Config::parse("").unwrap().hubble.is_none());
+        let files = "[hubble]\nlisten = \"0.0.0.0:4245\"\ncertificate = \"/c\"\nkey = \"/k\"\n";
+        check(files, "hubble.listen = \"0.0.0.0:4245\": expected a");
+        for proof in ["client_ca = \"/ca\"", "[access]\ntokens = true"] {
+            Config::parse(&format!("{files}{proof}")).unwrap();
+        }
         let files = "[inventory]\nlisten = \"0.0.0.0:1\"\ncertificate = \"/c\"\nkey = \"/k\"\n";
         check(files, "inventory.listen");
         for proof in ["client_ca = \"/ca\"", "tokens = true", "insecure = true"] {

@@ -5,6 +5,10 @@ use daemon::{section, sections};
 sections! {
     /// The hub as a whole.
     hub: Hub,
+    /// Who may ask, and sees what. Without tokens and without [oidc] only a loopback address is served.
+    access: Access,
+    /// People who sign in with an OpenID provider (authorization code with PKCE).
+    oidc: Oidc,
     /// The API server that is watched.
     kube: Kube,
     /// What agents are told.
@@ -16,13 +20,53 @@ sections! {
 }
 
 section!(Hub {
-    /// Address and port of /metrics, /healthz, /readyz and /api/v1; "off": nowhere.
+    /// Address and port of the pages, /api/v1, /metrics, /healthz and /readyz; "off": nowhere.
     listen: String = "127.0.0.1:7171",
-    /// Answer questions about history and records beyond this host, to anybody who reaches listen. Without, only a
-    /// loopback address has them.
+    /// PEM file with the certificate of listen, and the chain below it; empty: plain text.
+    certificate: String = "",
+    /// PEM file with the certificate's key.
+    key: String = "",
+    /// Answer everything beyond this host, to anybody who reaches listen.
     open_api: bool = false,
     /// How long a stop may take.
     drain: String = "5s",
+});
+section!(Access {
+    /// Take bearer tokens that the API server accepts (TokenReview).
+    tokens: bool = false,
+    /// For whom those tokens must be meant; empty: for the API server itself, as those of kubectl are.
+    audience: String = "",
+    /// Where people reach the hub, such as "https://amphipod.example.org"; with https where a proxy in front ends TLS.
+    url: String = "",
+    /// How long somebody stays signed in.
+    session: String = "8h",
+    /// File with a secret of at least 32 bytes that seals sessions, the same for all replicas; empty: one of its own, so
+    /// that sessions end with the hub.
+    session_key: String = "",
+    /// How long the API server's word on somebody holds.
+    holds: String = "1m",
+    /// Namespaces that the API server is asked about for one person; what is beyond is hidden.
+    max_namespaces: u64 = 2000_u32,
+});
+section!(Oidc {
+    /// The provider's URL, as its tokens have it; empty: nobody signs in this way.
+    issuer: String = "",
+    /// The hub's name there.
+    client_id: String = "",
+    /// File with the hub's secret there; empty: it has none.
+    client_secret: String = "",
+    /// PEM file with the authorities that vouch for the provider; empty: those of the system.
+    ca: String = "",
+    /// What is asked for besides "openid".
+    scopes: Vec<String> = vec!["email".to_owned(), "groups".to_owned()],
+    /// The claim that names a person, as in the API server's --oidc-username-claim.
+    username_claim: String = "email",
+    /// Put before that, as in --oidc-username-prefix.
+    username_prefix: String = "",
+    /// The claim with groups.
+    groups_claim: String = "groups",
+    /// Put before each.
+    groups_prefix: String = "",
 });
 section!(Kube {
     /// The kubeconfig; empty: KUBECONFIG, ~/.kube/config or the pod's service account.
@@ -85,8 +129,9 @@ section!(Hubble {
     certificate: String = "",
     /// PEM file with the certificate's key.
     key: String = "",
-    /// PEM file with the authorities that vouch for clients.
+    /// PEM file with the authorities that vouch for clients' certificates; empty: they show none. Where [access] takes
+    /// tokens, clients show one of those.
     client_ca: String = "",
-    /// Allow clients beyond this host that prove nothing, in plain text too.
+    /// Allow plain text beyond this host, and where [access] takes no tokens, clients that prove nothing.
     insecure: bool = false,
 });

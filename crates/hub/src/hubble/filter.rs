@@ -71,8 +71,21 @@ impl Filters {
         if white.len() + black.len() > FILTERS {
             return Err(Refused::TooMany);
         }
-        let all = |list: &[B]| list.iter().map(|it| Filter::decode(it.as_ref())).collect();
+        let all = |list: &[B]| -> Result<Vec<Filter>, Refused> {
+            list.iter().map(|it| Filter::decode(it.as_ref())).collect()
+        };
         Ok(Self { white: all(white)?, black: all(black)? })
+    }
+
+    /// Those that are asked for by name.
+    pub fn namespaces(&self) -> impl Iterator<Item = &str> {
+        self.white.iter().flat_map(|it| &it.checks).flat_map(|check| {
+            let named = match check {
+                Check::Pods(_, all) | Check::Services(_, all) => &all[..],
+                _ => &[],
+            };
+            named.iter().map(|(namespace, _)| &**namespace)
+        })
     }
 
     pub fn hold(&self, seen: &Seen<'_>) -> bool {

@@ -4,6 +4,7 @@
 //! line that they answer becomes a [`flow`], goes through the client's [`filter`]s, and out.
 
 mod ask;
+mod door;
 mod filter;
 mod flow;
 mod listener;
@@ -33,6 +34,7 @@ use tokio_util::task::TaskTracker;
 use tonic::{Request, Response, Status};
 
 use crate::Inventory;
+use crate::access::Access;
 use crate::ingest::Ingest;
 use crate::observe::Observers;
 
@@ -46,6 +48,7 @@ pub struct Hubble {
     inventory: Arc<Inventory>,
     ingest: Arc<Ingest>,
     observers: Arc<Observers>,
+    access: Arc<Access>,
     /// Whether clients come with TLS.
     tls: bool,
     started: Instant,
@@ -91,6 +94,7 @@ impl Hubble {
         inventory: Arc<Inventory>,
         ingest: Arc<Ingest>,
         observers: Arc<Observers>,
+        access: Arc<Access>,
         tls: bool,
         cancel: CancellationToken,
     ) -> Arc<Self> {
@@ -98,6 +102,7 @@ impl Hubble {
             inventory,
             ingest,
             observers,
+            access,
             tls,
             started: Instant::now(),
             cancel,
@@ -116,10 +121,6 @@ impl Hubble {
         self.sessions.close();
         self.sessions.wait().await;
     }
-
-    fn count(&self, method: Method) {
-        self.counters.requests[method as usize].fetch_add(1, Ordering::Relaxed);
-    }
 }
 
 /// The gRPC services.
@@ -135,12 +136,12 @@ impl Observer for Service {
         request: Request<GetFlowsRequest>,
     ) -> Result<Response<Self::GetFlowsStream>, Status> {
         let Self(hubble) = self;
-        hubble.count(Method::GetFlows);
+        let person = hubble.person(Method::GetFlows, request.metadata()).await?;
         let refuse = |status| {
             hubble.counters.refused.fetch_add(1, Ordering::Relaxed);
             status
         };
-        let request = request::Request::parse(request.get_ref()).map_err(refuse)?;
+        let request = request::Request::parse(request.get_ref(), person.scope).map_err(refuse)?;
         let busy = |error: crate::observe::TooMany| Status::resource_exhausted(error.to_string());
         let listener =
             hubble.observers.ask(request.ask.clone()).map_err(|error| refuse(busy(error)))?;
@@ -153,26 +154,26 @@ impl Observer for Service {
 
     async fn get_nodes(
         &self,
-        _: Request<GetNodesRequest>,
+        request: Request<GetNodesRequest>,
     ) -> Result<Response<GetNodesResponse>, Status> {
-        self.0.count(Method::GetNodes);
-        Ok(Response::new(self.0.nodes()))
+        let person = self.0.person(Method::GetNodes, request.metadata()).await?;
+        Ok(Response::new(self.0.nodes(&person.scope)))
     }
 
     async fn get_namespaces(
         &self,
-        _: Request<GetNamespacesRequest>,
+        request: Request<GetNamespacesRequest>,
     ) -> Result<Response<GetNamespacesResponse>, Status> {
-        self.0.count(Method::GetNamespaces);
-        Ok(Response::new(self.0.namespaces()))
+        let person = self.0.person(Method::GetNamespaces, request.metadata()).await?;
+        Ok(Response::new(self.0.namespaces(&person.scope)))
     }
 
     async fn server_status(
         &self,
-        _: Request<ServerStatusRequest>,
+        request: Request<ServerStatusRequest>,
     ) -> Result<Response<ServerStatusResponse>, Status> {
-        self.0.count(Method::ServerStatus);
-        Ok(Response::new(self.0.status()))
+        let person = self.0.person(Method::ServerStatus, request.metadata()).await?;
+        Ok(Response::new(self.0.status(&person.scope)))
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use model::Timestamp;
+use model::{Scope, Timestamp};
 use proto::hubble::observer::{
     GetNamespacesResponse, GetNodesResponse, Namespace, Node, ServerStatusResponse, Tls,
 };
@@ -14,7 +14,7 @@ use super::Hubble;
 const MOST_NAMES: usize = 100;
 
 impl Hubble {
-    pub(super) fn nodes(&self) -> GetNodesResponse {
+    pub(super) fn nodes(&self, scope: &Scope) -> GetNodesResponse {
         let now = Timestamp::now();
         let mut nodes: BTreeMap<String, Node> = BTreeMap::new();
         let known = self.inventory.nodes();
@@ -50,19 +50,25 @@ impl Hubble {
             };
             nodes.insert(node.name.clone(), node);
         }
+        if !scope.is_all() {
+            // Those with pods that somebody may see.
+            let shown = self.inventory.nodes_within(scope);
+            nodes.retain(|name, _| shown.contains(&**name));
+        }
         GetNodesResponse { nodes: nodes.into_values().collect() }
     }
 
-    pub(super) fn namespaces(&self) -> GetNamespacesResponse {
-        let mut names: Vec<String> =
-            self.inventory.namespaces().iter().map(ToString::to_string).collect();
-        names.sort();
-        let namespace = |namespace| Namespace { cluster: "default".to_owned(), namespace };
-        GetNamespacesResponse { namespaces: names.into_iter().map(namespace).collect() }
+    pub(super) fn namespaces(&self, scope: &Scope) -> GetNamespacesResponse {
+        let names = self.inventory.namespaces().into_iter().filter(|it| scope.has(it));
+        let namespace = |name: std::sync::Arc<str>| Namespace {
+            cluster: "default".to_owned(),
+            namespace: name.to_string(),
+        };
+        GetNamespacesResponse { namespaces: names.map(namespace).collect() }
     }
 
-    pub(super) fn status(&self) -> ServerStatusResponse {
-        let nodes = self.nodes().nodes;
+    pub(super) fn status(&self, scope: &Scope) -> ServerStatusResponse {
+        let nodes = self.nodes(scope).nodes;
         let (connected, unavailable): (Vec<Node>, Vec<Node>) =
             nodes.into_iter().partition(|it| it.state == i32::from(NodeState::NodeConnected));
         let sum = |value: fn(&Node) -> u64| connected.iter().map(value).sum();

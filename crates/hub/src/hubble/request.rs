@@ -1,12 +1,14 @@
 //! What a client wants to see.
 
-use model::Timestamp;
+use model::{Scope, Timestamp};
 use proto::hubble::observer::GetFlowsRequest;
 use proto::telemetry::Ask;
 use tonic::Status;
 
 use super::ask::Pushed;
+use super::door::must_see;
 use super::filter::Filters;
+use crate::observe;
 
 /// Flows of those that are kept, in one answer.
 pub const MOST: usize = 10_000;
@@ -22,10 +24,11 @@ pub struct Request {
     pub until: Option<Timestamp>,
     pub filters: Filters,
     pub ask: Ask,
+    pub scope: Scope,
 }
 
 impl Request {
-    pub fn parse(request: &GetFlowsRequest) -> Result<Self, Status> {
+    pub fn parse(request: &GetFlowsRequest, scope: Scope) -> Result<Self, Status> {
         let GetFlowsRequest { number, first, follow, .. } = *request;
         if first && follow {
             return Err(Status::invalid_argument("first: not together with follow; leave one out"));
@@ -33,6 +36,7 @@ impl Request {
         let filters = Filters::parse(&request.whitelist, &request.blacklist)
             .map_err(|error| Status::invalid_argument(error.to_string()))?;
         let [since, until] = [&request.since, &request.until].map(|it| it.as_ref().map(time));
+        filters.namespaces().try_for_each(|it| must_see(&scope, it))?;
         let white: Vec<_> = filters.white.iter().map(|it| &it.asked).collect();
         let mut pushed = Pushed::new(&white);
         pushed.times(since, until);
@@ -50,9 +54,9 @@ impl Request {
             (most, true) => Some(most as u64),
             (_, false) => Some(u64::MAX),
         };
-        let ask = Ask { filters: pushed.pairs, follow, last };
+        let ask = Ask { filters: pushed.pairs, follow, last, scope: observe::within(&scope) };
         let all = number == 0 || number > MOST;
-        Ok(Self { follow, first, most, all, until, filters, ask })
+        Ok(Self { follow, first, most, all, until, filters, ask, scope })
     }
 }
 

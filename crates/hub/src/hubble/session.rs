@@ -1,5 +1,6 @@
 //! One client's stream of flows.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -140,11 +141,23 @@ impl Session {
                 self.counters.malformed.fetch_add(1, Ordering::Relaxed);
                 continue;
             };
-            let flow = flow(&line, text);
+            let Some((line, text)) = self.seen(line, text) else { continue };
+            let flow = flow(&line, &text);
             if self.request.filters.hold(&Seen { line: &line, flow: &flow }) {
                 responses.push(response(flow));
             }
         }
+    }
+
+    /// As much of it as may be seen, whatever agents tell.
+    fn seen<'a>(&self, line: Line, text: &'a [u8]) -> Option<(Line, Cow<'a, [u8]>)> {
+        let scope = &self.request.scope;
+        if scope.is_all() {
+            return Some((line, text.into()));
+        }
+        let line = scope.line(line)?;
+        let text = serde_json::to_vec(&line).ok()?;
+        Some((line, text.into()))
     }
 
     fn lost(&self, node: &str, count: u64) -> GetFlowsResponse {

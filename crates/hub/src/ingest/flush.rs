@@ -8,11 +8,11 @@ use std::time::Duration;
 use hashbrown::HashMap;
 use model::Timestamp;
 use model::row::Values;
-use proto::columns::{Reader, merge};
+use proto::columns::Malformed;
 use tokio_util::sync::CancellationToken;
 
-use super::{Flushing, Ingest, Open};
-use crate::store::{Block, Building, Commit, Error, Level, blocks};
+use super::{Flushing, Ingest, Open, day};
+use crate::store::{Block, Commit, Error, Level, blocks, sum};
 
 /// How long after the end of an interval it is stored: agents tell of it at once.
 pub const FLUSH_AFTER_S: u64 = 3;
@@ -29,7 +29,14 @@ pub async fn flush_regularly(ingest: Arc<Ingest>, cancel: CancellationToken) {
         let next_s =
             Level::TenSeconds.floor(now_s.saturating_sub(FLUSH_AFTER_S)) + step + FLUSH_AFTER_S;
         let wait = Timestamp(next_s * 1_000_000_000).since(now).max(Duration::from_millis(100));
-        let last = cancel.run_until_cancelled(tokio::time::sleep(wait)).await.is_none();
+        let wait = async {
+            tokio::select! {
+                () = tokio::time::sleep(wait) => {}
+                // Not again and again while the store fails.
+                () = ingest.many.notified(), if !failing => {}
+            }
+        };
+        let last = cancel.run_until_cancelled(wait).await.is_none();
         let flushing = ingest.clone();
         let flush = move || flushing.flush(Timestamp::now().0 / 1_000_000_000);
         match tokio::task::spawn_blocking(flush).await {
@@ -70,7 +77,7 @@ impl Ingest {
         if let Some(commit) = flushing.unsaved.take() {
             self.save(flushing, commit)?;
         }
-        let commit = self.next(flushing);
+        let commit = self.next(flushing, now_s);
         if !commit.is_empty() {
             self.save(flushing, commit)?;
         }
@@ -78,7 +85,24 @@ impl Ingest {
             self.fold(flushing, level, now_s)?;
         }
         self.store.expire(now_s, self.retention_s)?;
-        Ok(())
+        self.forget(flushing, now_s)
+    }
+
+    /// Once a day.
+    fn forget(&self, flushing: &mut Flushing, now_s: u64) -> Result<(), Error> {
+        if day(now_s) == flushing.day {
+            return Ok(());
+        }
+        flushing.day = day(now_s);
+        let longest_s = self.retention_s.into_iter().max().unwrap_or(0);
+        // A day more: an hour of the last one may just have begun.
+        let before = day(now_s.saturating_sub(longest_s)).saturating_sub(1);
+        let forgotten = self.catalogue.forget(before);
+        if forgotten.is_empty() {
+            return Ok(());
+        }
+        tracing::info!(edges = forgotten.len(), "forgot edges of which nothing is kept any more");
+        self.store.commit(&Commit { forgotten, ..Commit::default() })
     }
 
     fn save(&self, flushing: &mut Flushing, commit: Commit) -> Result<(), Error> {
@@ -91,7 +115,7 @@ impl Ingest {
         Ok(())
     }
 
-    fn next(&self, flushing: &Flushing) -> Commit {
+    fn next(&self, flushing: &Flushing, now_s: u64) -> Commit {
         let mut open = self.open();
         let Open { intervals, rows, losses, nodes } = &mut *open;
         *rows = 0;
@@ -104,6 +128,7 @@ impl Ingest {
         commit.edges = self.catalogue.take_new();
         let mut late: BTreeMap<(Level, u64), HashMap<u32, Values>> = BTreeMap::new();
         for (time_s, rows) in intervals {
+            self.catalogue.see(rows.keys().copied(), day(now_s));
             for level in [Level::Minute, Level::Hour] {
                 if time_s < flushing.folded[level as usize] {
                     let sum = late.entry((level, level.floor(time_s))).or_default();
@@ -131,7 +156,7 @@ impl Ingest {
             let from_s = flushing.folded[level as usize];
             let until_s = from_s + level.seconds();
             let parts = self.store.blocks(finer, from_s..until_s)?;
-            let blocks = together(level, from_s, &parts)?;
+            let blocks = together(level, from_s, &parts);
             let blocks = blocks.into_iter().map(Arc::new).collect();
             let commit = Commit { blocks, folded: vec![(level, until_s)], ..Commit::default() };
             self.store.commit(&commit)?;
@@ -147,16 +172,13 @@ fn sorted(level: Level, time_s: u64, rows: HashMap<u32, Values>) -> Vec<Arc<Bloc
     blocks(level, time_s, rows).into_iter().map(Arc::new).collect()
 }
 
-/// The sum of all `parts`.
-fn together(level: Level, time_s: u64, parts: &[Arc<Block>]) -> Result<Vec<Block>, Error> {
-    let read = |block: &'_ Arc<Block>| Reader::new(&block.columns).map(|_| ());
-    // A block that cannot be read must not hold up those that can.
-    let sound = parts.iter().filter(|it| read(it).is_ok());
-    let readers = sound.filter_map(|it| it.read().ok()).collect();
-    let mut building = Building::new(level, time_s);
-    let merged = merge(readers, |_| true, |edge, sum| building.push(edge, &sum.take()));
-    if let Err(error) = merged {
+/// The sum of all `parts`. A block that cannot be read must not hold up those that can.
+fn together(level: Level, time_s: u64, parts: &[Arc<Block>]) -> Vec<Block> {
+    let damaged = |error: Malformed| {
         tracing::error!(%error, level = level.name(), time_s, "a block of history is damaged; its rest is left out");
-    }
-    Ok(building.finish())
+    };
+    let readers = parts.iter().filter_map(|it| it.read().map_err(damaged).ok()).collect();
+    let (blocks, merged) = sum(level, time_s, readers);
+    merged.unwrap_or_else(damaged);
+    blocks
 }

@@ -18,7 +18,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use hashbrown::HashMap;
 use model::row::Values;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 use crate::config;
 use crate::store::{Catalogue, Commit, Error, Level, Loss, PerLevel, Store};
@@ -31,8 +31,11 @@ pub use understood::{Misunderstood, Understood};
 
 use nodes::Nodes;
 
-/// Rows that may wait for the next flush: beyond it agents are not read, and keep what they have.
-const MOST_WAITING: usize = 2_000_000;
+/// Rows that may wait for the next flush: beyond it agents are not read, and keep what they have. A row takes some 500
+/// bytes until it is stored.
+const MOST_WAITING: usize = 400_000;
+/// With so many there is a flush at once.
+const MANY_WAITING: usize = MOST_WAITING / 2;
 /// How far ahead of the hub's clock an interval may be.
 const AHEAD_S: u64 = 300;
 
@@ -45,6 +48,8 @@ pub struct Ingest {
     flushing: Mutex<Flushing>,
     /// How many flushes there were.
     flushed: watch::Sender<u64>,
+    /// Many rows wait.
+    many: Notify,
     pub counters: Counters,
 }
 
@@ -80,6 +85,8 @@ struct Flushing {
     unsaved: Option<Commit>,
     /// Up to when each level has been made of the finer one.
     folded: PerLevel<u64>,
+    /// On which edges were forgotten last.
+    day: u32,
 }
 
 /// A batch, understood.
@@ -100,6 +107,11 @@ pub enum Taken {
     Duplicate,
 }
 
+/// Since 1970.
+fn day(time_s: u64) -> u32 {
+    (time_s / 86_400) as u32
+}
+
 impl Ingest {
     /// Goes on where `store` ended.
     ///
@@ -112,7 +124,7 @@ impl Ingest {
     ) -> Result<Arc<Self>, Error> {
         let restored = store.restore()?;
         let catalogue = Catalogue::new(history.max_edges);
-        catalogue.restore(restored.edges);
+        catalogue.restore(restored.edges, day(now_s));
         // What is older and comes late is added to the coarser levels when it comes.
         let mut folded = Level::ALL.map(|level| level.floor(now_s));
         if restored.folded.is_empty() {
@@ -130,8 +142,9 @@ impl Ingest {
             store,
             retention_s: history.keep_s,
             open: Mutex::new(open),
-            flushing: Mutex::new(Flushing { unsaved: None, folded }),
+            flushing: Mutex::new(Flushing { unsaved: None, folded, day: day(now_s) }),
             flushed: watch::Sender::new(0),
+            many: Notify::new(),
             counters: Counters::default(),
         }))
     }
@@ -182,6 +195,9 @@ impl Ingest {
             }
         }
         open.rows = before + added;
+        if open.rows >= MANY_WAITING {
+            self.many.notify_one();
+        }
         Taken::New
     }
 

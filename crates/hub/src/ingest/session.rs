@@ -51,26 +51,34 @@ async fn serve(
     let introduction = introduction(proven, &mut reports).await.map_err(refuse)?;
     let presence = Presence::new(ingest, introduction, service.agents.max_agents());
     let presence = presence.map_err(refuse)?;
-    Session { ingest, presence: &presence, understood: Understood::default(), acked: 0 }
-        .run(&mut reports, out)
-        .await
+    Session {
+        ingest,
+        presence: &presence,
+        understood: Understood::default(),
+        generation: ingest.catalogue.generation(),
+        acked: 0,
+    }
+    .run(&mut reports, out)
+    .await
 }
 
 async fn introduction(
     proven: Option<String>,
     reports: &mut Streaming<Report>,
 ) -> Result<Introduction, Status> {
-    let none = |why: &str| {
-        Status::invalid_argument(format!(
-            "{why}: the first message must be an Introduction with the node's name"
-        ))
-    };
     let first = tokio::time::timeout(GREETING, reports.message()).await;
-    let first = first.map_err(|_| none("no message came"))??;
+    let first = first.map_err(|_| unknown("no message came"))??;
     match first.and_then(|it| it.kind) {
         Some(Kind::Introduction(it)) => introduced(proven, Some(it)),
         _ => introduced(proven, None),
     }
+}
+
+/// Nobody is served whose name is not known.
+fn unknown(why: &str) -> Status {
+    Status::invalid_argument(format!(
+        "{why}: the first message must be an Introduction with the node's name"
+    ))
 }
 
 /// The introduction, if it is one of the node that the agent proves to be.
@@ -78,14 +86,9 @@ pub(crate) fn introduced(
     proven: Option<String>,
     introduction: Option<Introduction>,
 ) -> Result<Introduction, Status> {
-    let none = |why: &str| {
-        Status::invalid_argument(format!(
-            "{why}: the first message must be an Introduction with the node's name"
-        ))
-    };
-    let it = introduction.ok_or_else(|| none("this is none"))?;
+    let it = introduction.ok_or_else(|| unknown("this is none"))?;
     if it.node.is_empty() || it.node.len() > 253 || it.life == 0 {
-        return Err(none("the node has no name, or one of more than 253 bytes, or no life"));
+        return Err(unknown("the node has no name, or one of more than 253 bytes, or no life"));
     }
     match proven.filter(|proven| *proven != it.node) {
         Some(proven) => Err(Status::permission_denied(format!(
@@ -132,6 +135,8 @@ struct Session<'a> {
     ingest: &'a Ingest,
     presence: &'a Presence<'a>,
     understood: Understood,
+    /// Of the numbers in it.
+    generation: u64,
     acked: u64,
 }
 
@@ -197,6 +202,9 @@ impl Session<'_> {
     fn batch(&mut self, it: proto::telemetry::Batch) -> Result<(), Status> {
         let sequence = it.sequence;
         let node = &self.presence.node;
+        if self.ingest.catalogue.generation() != self.generation {
+            return Err(Status::unavailable("edges were forgotten; begin anew"));
+        }
         let batch = self.understood.batch(&self.ingest.catalogue, node, it).map_err(|error| {
             self.ingest.counters.malformed.fetch_add(1, Ordering::Relaxed);
             Status::invalid_argument(format!("batch {sequence}: {error}"))

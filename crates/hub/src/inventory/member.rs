@@ -15,7 +15,7 @@ use super::{Inventory, encode};
 
 /// Of one batch, whichever is reached first. Each stream keeps buffers as large as its largest message, for good.
 const BATCH_ITEMS: usize = 256;
-const BATCH_BYTES: usize = 16 << 10;
+const BATCH_BYTES: usize = 4 << 10;
 
 /// What an agent has, and what it wants.
 #[derive(Clone, Debug, Default)]

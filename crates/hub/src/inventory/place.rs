@@ -65,8 +65,19 @@ impl Inventory {
         self.store().nodes.iter().map(|(_, node)| node.name.clone()).collect()
     }
 
+    /// All of the cluster, in the order of their names.
     pub fn namespaces(&self) -> Vec<Str> {
-        self.store().namespaces.iter().map(|(_, namespace)| namespace.name.clone()).collect()
+        let store = self.store();
+        let mut names: Vec<Str> = store.namespaces.iter().map(|(_, it)| it.name.clone()).collect();
+        names.sort();
+        names
+    }
+
+    /// Where pods of these namespaces are.
+    pub fn nodes_within(&self, scope: &model::Scope) -> HashSet<Str> {
+        let store = self.store();
+        let pods = store.live_pods().filter(|pod| scope.has(&pod.namespace));
+        pods.map(|pod| pod.node.clone()).collect()
     }
 
     pub fn zone_of(&self, node: &str) -> Option<Str> {

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use hashbrown::HashMap;
+use model::Scope;
 use proto::telemetry::question::{Cancel, Kind};
 use proto::telemetry::{Ask, Question};
 use tokio::sync::mpsc;
@@ -70,6 +71,13 @@ pub struct Listener {
     pub asked: usize,
     pub nodes: Vec<Arc<str>>,
     events: mpsc::Receiver<Event>,
+}
+
+/// What agents are told of who asks, so that they compare only what is shown.
+pub fn within(scope: &Scope) -> Option<proto::telemetry::ask::Scope> {
+    let Scope::Namespaces(all) = scope else { return None };
+    let namespaces = all.iter().map(|it| it.to_string()).collect();
+    Some(proto::telemetry::ask::Scope { namespaces })
 }
 
 impl Observers {
@@ -175,7 +183,7 @@ mod tests {
     use super::*;
 
     fn ask(follow: bool) -> Ask {
-        Ask { filters: Vec::new(), follow, last: None }
+        Ask { filters: Vec::new(), follow, last: None, scope: None }
     }
 
     fn kind(questions: &mut mpsc::Receiver<Question>) -> Option<(u64, Kind)> {

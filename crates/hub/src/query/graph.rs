@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use hashbrown::HashMap;
 use hashbrown::hash_map::Entry;
-use model::row::{End, Key, Values};
+use model::row::{End, Values};
 use model::{Direction, Measure, Protocol};
 
 use super::{Answered, Query, Select, Way};
@@ -74,24 +74,31 @@ pub fn graph(
     group: Group,
     limit: usize,
 ) -> Result<Answered<Graph>, Error> {
-    let mut nodes = Nodes { group, numbers: HashMap::new(), nodes: Vec::new() };
+    let [mut nodes, mut workloads] = [group, Group::Workload].map(Nodes::new);
+    // Else several pairs of workloads may show as one.
+    let whole = group == Group::Workload && select.scope.is_all();
     let mut observed = Observed::default();
-    let answered = query.sums(
-        times_s,
-        |key| select.matches(key),
-        |key, values| {
-            let source = nodes.number(&key.source);
-            let destination = nodes.number(&key.destination);
-            if group == Group::Workload && !key.service.is_empty() {
-                let services = &mut nodes.nodes[destination].services;
-                if !services.contains(&key.service) {
-                    services.push(key.service.clone());
-                }
+    let answered = query.sums(times_s, select, |key, values| {
+        let shown = select.shown(key);
+        let source = nodes.number(&shown.source);
+        let destination = nodes.number(&shown.destination);
+        if group == Group::Workload && !shown.service.is_empty() {
+            let services = &mut nodes.nodes[destination].services;
+            if !services.contains(&shown.service) {
+                services.push(shown.service.clone());
             }
-            let way = Way { source, destination, protocol: key.protocol, port: key.port };
-            observed.add(key, way, values);
-        },
-    )?;
+        }
+        let way = Way { source, destination, protocol: key.protocol, port: key.port };
+        let pair = match whole {
+            true => way,
+            false => Way {
+                source: workloads.number(&key.source),
+                destination: workloads.number(&key.destination),
+                ..way
+            },
+        };
+        observed.add(pair, key.direction, way, values);
+    })?;
     let edges = observed.ways().into_iter().map(|(way, values)| GraphEdge {
         source: way.source,
         destination: way.destination,
@@ -118,29 +125,22 @@ pub fn graph(
 /// pair of workloads, whatever they are grouped by.
 #[derive(Default)]
 struct Observed {
-    workloads: HashMap<Arc<Key>, usize>,
+    workloads: HashMap<Way, usize>,
     /// By pair: its source's end was observed.
     egress: Vec<bool>,
     rows: Vec<(usize, Direction, Way, Values)>,
 }
 
 impl Observed {
-    fn add(&mut self, key: &Key, way: Way, values: Values) {
-        let bare = |end: &End| End { zone: Arc::default(), ..end.clone() };
-        let pair = Key {
-            source: bare(&key.source),
-            destination: bare(&key.destination),
-            service: Arc::default(),
-            direction: Direction::Egress,
-            ..key.clone()
-        };
+    /// `pair`: between workloads, and `way`: between what they are grouped by.
+    fn add(&mut self, pair: Way, direction: Direction, way: Way, values: Values) {
         let next = self.egress.len();
-        let pair = *self.workloads.entry(Arc::new(pair)).or_insert(next);
+        let pair = *self.workloads.entry(pair).or_insert(next);
         if pair == next {
             self.egress.push(false);
         }
-        self.egress[pair] |= key.direction == Direction::Egress;
-        self.rows.push((pair, key.direction, way, values));
+        self.egress[pair] |= direction == Direction::Egress;
+        self.rows.push((pair, direction, way, values));
     }
 
     fn ways(self) -> HashMap<Way, Values> {
@@ -189,6 +189,10 @@ struct Nodes {
 }
 
 impl Nodes {
+    fn new(group: Group) -> Self {
+        Self { group, numbers: HashMap::new(), nodes: Vec::new() }
+    }
+
     fn number(&mut self, end: &End) -> usize {
         let known = |text: &Arc<str>| match text.is_empty() {
             true => Arc::from("unknown"),

@@ -4,11 +4,13 @@ mod graph;
 mod plan;
 mod select;
 mod series;
+mod spans;
 #[cfg(test)]
 mod tests;
 mod workloads;
 
 use std::ops::Range;
+use std::panic::resume_unwind;
 use std::sync::Arc;
 
 use model::row::{End, Key, Values};
@@ -17,6 +19,7 @@ use proto::columns::merge;
 
 use crate::ingest::Ingest;
 use crate::store::{Block, Edges, Error, Level, Loss};
+use spans::Spans;
 
 pub use graph::{Graph, GraphEdge, GraphNode, Group, graph};
 pub use plan::{Part, plan, plan_from};
@@ -53,6 +56,7 @@ struct Covered {
 #[derive(Clone)]
 pub struct Query {
     ingest: Arc<Ingest>,
+    spans: Arc<Spans>,
 }
 
 /// Values as both ends told them: egress and ingress.
@@ -79,7 +83,7 @@ impl Sides {
 
 impl Query {
     pub fn new(ingest: Arc<Ingest>) -> Self {
-        Self { ingest }
+        Self { ingest, spans: Arc::default() }
     }
 
     fn blocks(&self, times_s: Range<u64>) -> Result<Covered, Error> {
@@ -88,7 +92,8 @@ impl Query {
         let parts = plan(times_s, self.ingest.folded(), oldest_s);
         let mut blocks = Vec::new();
         for Part { level, times_s } in &parts {
-            blocks.extend(store.blocks(*level, times_s.clone())?);
+            let parts = store.blocks(*level, times_s.clone())?;
+            blocks.extend(self.spans.shorten(*level, times_s.clone(), parts));
         }
         let start = parts.iter().map(|it| it.times_s.start).min().unwrap_or(0);
         let end = parts.iter().map(|it| it.times_s.end).max().unwrap_or(0);
@@ -96,40 +101,74 @@ impl Query {
         Ok(Covered { blocks, times_s: start..end, step_s: step.seconds() })
     }
 
-    /// The sums of all edges for which `wanted` holds.
+    /// The sums of all edges that match.
     fn sums(
         &self,
         times_s: Range<u64>,
-        wanted: impl Fn(&Key) -> bool,
+        select: &Select,
         mut give: impl FnMut(&Arc<Key>, Values),
     ) -> Result<Answered<()>, Error> {
         let edges = self.ingest.catalogue.edges();
         let Covered { blocks, times_s, step_s } = self.blocks(times_s)?;
-        let key = |edge: u32| key(&edges, edge);
-        let readers = blocks.iter().filter_map(|block| {
-            let damaged = |error| tracing::error!(%error, time_s = block.time_s, "a block of history is damaged");
-            block.read().map_err(damaged).ok()
+        let wanted = |edge: u32| key(&edges, edge).is_some_and(|key| select.matches(key));
+        // Two halves at once where there is much to read; a hub has two threads for such work.
+        let half = if blocks.len() >= MANY { blocks.len() / 2 } else { 0 };
+        let (first, second) = blocks.split_at(half);
+        let (first, second) = std::thread::scope(|scope| {
+            let first = (half > 0).then(|| scope.spawn(|| rows(first, &wanted)));
+            let second = rows(second, &wanted);
+            let first = first.map(|it| it.join().unwrap_or_else(|panic| resume_unwind(panic)));
+            (first.unwrap_or_default(), second)
         });
-        let merged = merge(
-            readers.collect(),
-            |edge| key(edge).is_some_and(|key| wanted(key)),
-            |edge, sum| {
-                let values = sum.take();
-                if let Some(key) = key(edge) {
-                    give(key, values);
-                }
-            },
-        );
-        if let Err(error) = merged {
-            tracing::error!(%error, "a block of history is damaged; the answer lacks what it had");
+        for (edge, values) in both(first, second) {
+            if let Some(key) = key(&edges, edge) {
+                give(key, values);
+            }
         }
         let missing = self.ingest.store().losses(times_s.clone())?;
         Ok(Answered { times_s, step_s, missing, answer: () })
     }
 }
 
+/// From so many blocks on they are read by two threads.
+const MANY: usize = 12;
+
+/// The sums of the edges that are wanted, in their order.
+fn rows(blocks: &[Arc<Block>], wanted: &impl Fn(u32) -> bool) -> Vec<(u32, Values)> {
+    let readers = blocks.iter().filter_map(|block| {
+        let damaged = |error| {
+            tracing::error!(%error, time_s = block.time_s, "a block of history is damaged");
+        };
+        block.read().map_err(damaged).ok()
+    });
+    let mut rows = Vec::new();
+    let merged = merge(readers.collect(), wanted, |edge, sum| rows.push((edge, sum.take())));
+    if let Err(error) = merged {
+        tracing::error!(%error, "a block of history is damaged; the answer lacks what it had");
+    }
+    rows
+}
+
+/// Each edge once.
+fn both(
+    first: Vec<(u32, Values)>,
+    second: Vec<(u32, Values)>,
+) -> impl Iterator<Item = (u32, Values)> {
+    let (mut first, mut second) = (first.into_iter().peekable(), second.into_iter().peekable());
+    std::iter::from_fn(move || match (first.peek(), second.peek()) {
+        (Some((a, _)), Some((b, _))) if a == b => {
+            let ((edge, mut values), (_, more)) = (first.next()?, second.next()?);
+            values.merge(&more);
+            Some((edge, values))
+        }
+        (Some((a, _)), Some((b, _))) if a < b => first.next(),
+        (Some(_), None) => first.next(),
+        (_, _) => second.next(),
+    })
+}
+
 fn key(edges: &Edges, edge: u32) -> Option<&Arc<Key>> {
-    Some(&edges.get(edge as usize)?.as_ref()?.key)
+    edges.get(edge as usize)?.as_ref()
 }
 
 /// What an edge of the graph is known by, whoever observed it.

@@ -1,7 +1,9 @@
 //! Which rows are asked for.
 
+use std::borrow::Cow;
 use std::str::FromStr;
 
+use model::Scope;
 use model::row::{End, Key};
 
 /// `NAMESPACE/KIND/NAME`; the namespace of what has none is `-`.
@@ -48,6 +50,8 @@ impl FromStr for Name {
 /// All of these must hold; what is absent does.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Select {
+    /// What may be seen: what is hidden is compared as such.
+    pub scope: Scope,
     /// Either end in any of them.
     pub namespaces: Vec<String>,
     pub source: Option<Name>,
@@ -58,6 +62,15 @@ pub struct Select {
 
 impl Select {
     pub fn matches(&self, key: &Key) -> bool {
+        self.scope.key(key).is_some_and(|key| self.holds(&key))
+    }
+
+    /// As much of a key that matches as is shown.
+    pub fn shown<'a>(&self, key: &'a Key) -> Cow<'a, Key> {
+        self.scope.key(key).unwrap_or(Cow::Borrowed(key))
+    }
+
+    fn holds(&self, key: &Key) -> bool {
         let ends = [&key.source, &key.destination];
         let within = |end: &&End| self.namespaces.iter().any(|it| *it.as_str() == *end.namespace);
         (self.namespaces.is_empty() || ends.iter().any(within))

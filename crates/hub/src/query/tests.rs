@@ -1,7 +1,7 @@
 use std::time::Duration;
 
-use model::Measure;
 use model::row::End;
+use model::{Measure, Scope};
 
 use super::*;
 use crate::config;
@@ -140,6 +140,31 @@ fn a_graph_sums_what_the_source_saw() {
 }
 
 #[test]
+fn what_is_hidden_is_one_and_sums_stay_right() {
+    let mut cluster = cluster();
+    let rows = [
+        ("bank/Deployment/a", WEB, Egress, 1),
+        // Nobody watched this one's source: it must not be taken for what the other's saw.
+        ("bank/Deployment/b", WEB, Ingress, 10),
+        ("bank/Deployment/a", WEB, Ingress, 100),
+        (CART, "bank/Deployment/a", Egress, 1000),
+        ("bank/Deployment/a", "bank/Deployment/b", Egress, 10_000),
+    ];
+    cluster.observe(NOW_S, &rows);
+    let select = |scope| Select { scope, ..Select::default() };
+    let shown = cluster.graph(&select(Scope::of(["shop"])), Group::Workload);
+    assert_eq!(
+        shown,
+        ["/Hidden/hidden shop/Deployment/web 11", "shop/Deployment/cart /Hidden/hidden 1000"]
+    );
+    assert_eq!(cluster.graph(&select(Scope::of(["other"])), Group::Workload), [""; 0]);
+    assert_eq!(cluster.graph(&select(Scope::All), Group::Workload).len(), 4);
+    // Compared is what is shown.
+    let by_name = Select { namespaces: vec!["bank".into()], ..select(Scope::of(["shop"])) };
+    assert_eq!(cluster.graph(&by_name, Group::Workload), [""; 0]);
+}
+
+#[test]
 fn a_cut_graph_keeps_what_is_bad_and_what_is_busy() {
     let cluster = shop();
     let cut = graph(&cluster.query, NOW_S..NOW_S + 3600, &Select::default(), Group::Workload, 1);
@@ -200,7 +225,9 @@ fn workloads_are_told_with_both_ways() {
     ];
     assert_eq!(told.collect::<Vec<_>>(), expected);
 
-    let page = |name: &str| page(&cluster.query, times_s.clone(), &name.parse().unwrap()).unwrap();
+    let page = |name: &str| {
+        page(&cluster.query, times_s.clone(), &name.parse().unwrap(), Scope::All).unwrap()
+    };
     let cart = page(CART).answer.unwrap();
     assert_eq!(cart.incoming.sum(Measure::BYTES_SENT), Some(700));
     assert_eq!(cart.outgoing.sum(Measure::FAILURES), Some(1));

@@ -4,8 +4,8 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use hashbrown::HashMap;
-use model::Protocol;
 use model::row::{End, Values};
+use model::{Protocol, Scope};
 
 use super::{Answered, Name, Query, Select, Sides, Way};
 use crate::store::Error;
@@ -65,16 +65,13 @@ impl Found {
         select: &Select,
     ) -> Result<(Self, Answered<()>), Error> {
         let mut found = Self::default();
-        let answered = query.sums(
-            times_s,
-            |key| select.matches(key),
-            |key, values| {
-                let source = found.number(&key.source);
-                let destination = found.number(&key.destination);
-                let way = Way { source, destination, protocol: key.protocol, port: key.port };
-                found.ways.entry(way).or_default().merge(key.direction, &values);
-            },
-        )?;
+        let answered = query.sums(times_s, select, |key, values| {
+            let key = select.shown(key);
+            let source = found.number(&key.source);
+            let destination = found.number(&key.destination);
+            let way = Way { source, destination, protocol: key.protocol, port: key.port };
+            found.ways.entry(way).or_default().merge(key.direction, &values);
+        })?;
         Ok((found, answered))
     }
 }
@@ -115,8 +112,9 @@ pub fn page(
     query: &Query,
     times_s: Range<u64>,
     name: &Name,
+    scope: Scope,
 ) -> Result<Answered<Option<Page>>, Error> {
-    let select = Select { workload: Some(name.clone()), ..Select::default() };
+    let select = Select { scope, workload: Some(name.clone()), ..Select::default() };
     let (found, answered) = Found::ask(query, times_s, &select)?;
     let own = [&name.namespace, &name.kind, &name.name].map(|it| Arc::<str>::from(it.as_str()));
     let own = found.numbers.get(&own).copied();

@@ -3,7 +3,7 @@
 use std::ops::RangeInclusive;
 
 use model::row::Values;
-use proto::columns::{Malformed, Reader, Writer};
+use proto::columns::{Malformed, Reader, Writer, merge};
 
 use super::Level;
 
@@ -45,16 +45,26 @@ pub fn blocks<V: std::borrow::Borrow<Values>>(
     time_s: u64,
     rows: impl IntoIterator<Item = (u32, V)>,
 ) -> Vec<Block> {
-    let mut building =
-        Building { level, time_s, first: 0, writer: Writer::default(), done: vec![] };
+    let mut building = Building::new(level, time_s);
     for (edge, values) in rows {
         building.push(edge, values.borrow());
     }
     building.finish()
 }
 
+/// Blocks of the sum of what `readers` have; and why it ends early, if one of them is damaged.
+pub fn sum(
+    level: Level,
+    time_s: u64,
+    readers: Vec<Reader<'_>>,
+) -> (Vec<Block>, Result<(), Malformed>) {
+    let mut building = Building::new(level, time_s);
+    let merged = merge(readers, |_| true, |edge, sum| building.push(edge, &sum.take()));
+    (building.finish(), merged)
+}
+
 /// Blocks in the making.
-pub struct Building {
+struct Building {
     level: Level,
     time_s: u64,
     first: u32,
@@ -63,11 +73,11 @@ pub struct Building {
 }
 
 impl Building {
-    pub fn new(level: Level, time_s: u64) -> Self {
+    fn new(level: Level, time_s: u64) -> Self {
         Self { level, time_s, first: 0, writer: Writer::default(), done: Vec::new() }
     }
 
-    pub fn push(&mut self, edge: u32, values: &Values) {
+    fn push(&mut self, edge: u32, values: &Values) {
         if self.writer.rows() == 0 {
             self.first = edge;
         }
@@ -77,7 +87,7 @@ impl Building {
         }
     }
 
-    pub fn finish(mut self) -> Vec<Block> {
+    fn finish(mut self) -> Vec<Block> {
         self.close();
         self.done
     }

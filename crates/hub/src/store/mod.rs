@@ -16,8 +16,8 @@ use std::sync::Arc;
 
 use model::row::Key;
 
-pub use block::{Block, Building, blocks};
-pub use catalogue::{Catalogue, Edge, Edges, sample_key};
+pub use block::{Block, blocks, sum};
+pub use catalogue::{Catalogue, Edges, sample_key};
 pub use memory::Memory;
 pub use sqlite::Sqlite;
 pub use window::Facts as WindowFacts;
@@ -98,6 +98,8 @@ pub struct Loss {
 pub struct Commit {
     /// New ones, in the order of their ids.
     pub edges: Vec<(u32, Arc<Key>)>,
+    /// Edges of which nothing is kept any more.
+    pub forgotten: Vec<u32>,
     pub blocks: Vec<Arc<Block>>,
     pub positions: Vec<Position>,
     pub losses: Vec<Loss>,
@@ -107,8 +109,9 @@ pub struct Commit {
 
 impl Commit {
     pub fn is_empty(&self) -> bool {
-        let Self { edges, blocks, positions, losses, folded } = self;
+        let Self { edges, forgotten, blocks, positions, losses, folded } = self;
         edges.is_empty()
+            && forgotten.is_empty()
             && blocks.is_empty()
             && positions.is_empty()
             && losses.is_empty()

@@ -57,6 +57,8 @@ impl Sqlite {
         schema::prepare(&connection, &path)?;
         let reading = Connection::open_with_flags(&path, flags).map_err(failed)?;
         schema::tune(&reading).map_err(failed)?;
+        // Of edges that were forgotten; there are few such starts.
+        connection.execute_batch(schema::DROP_TEXTS).map_err(failed)?;
         let mut texts: HashMap<Arc<str>, i64> = HashMap::new();
         {
             let mut all =

@@ -60,11 +60,11 @@ impl Reviewer {
         let reviewed = reviewed.map_err(|reason| {
             Status::unauthenticated(format!("the token is not accepted: {reason}"))
         })?;
-        let by_pod = || Some(inventory.node_of_pod(reviewed.pod_uid.as_deref()?)?.to_string());
-        let node = reviewed.node.clone().or_else(by_pod).ok_or_else(|| {
+        let by_pod = || Some(inventory.node_of_pod(reviewed.pod_uid()?)?.to_string());
+        let node = reviewed.node().map(str::to_owned).or_else(by_pod).ok_or_else(|| {
             Status::unauthenticated(format!(
                 "the token of {} is bound to no pod: expected a projected service account's token",
-                reviewed.user
+                reviewed.name
             ))
         })?;
         self.hold(hash, node.clone());

@@ -311,3 +311,27 @@ fn behind_a_service_its_pod_is_found_by_address_and_port() {
     check_record(&record, "to_port=6379", true);
     check_record(&record, "from_port=8080", false);
 }
+
+#[test]
+fn what_is_hidden_is_not_found_by_its_name() {
+    let check = |namespace: &str, query: &str, expected: bool| {
+        let filter = Filter::parse_at(pairs(query), NOW).unwrap().within(Scope::of([namespace]));
+        let record = record(connection(ConnectionEvent::Opened, 0));
+        assert_eq!(filter.matches(&record), expected, "{namespace}: {query}");
+    };
+    check("shop", "", true);
+    check("shop", "from_pod=cart", true);
+    for query in [
+        "to_pod=redis",
+        "workload=redis",
+        "to_namespace=data",
+        "to_label=app=redis",
+        "service=redis",
+    ] {
+        check("shop", query, false);
+        // What its own socket knows.
+        check("shop", "to_ip=10.1.0.9&to_port=6379", true);
+    }
+    // Seen from the other end, whose process it is.
+    check("data", "", false);
+}

@@ -22,10 +22,16 @@ impl End {
     pub const OVERFLOW: &str = "Overflow";
     /// The kind of what is outside of the cluster.
     pub const EXTERNAL: &str = "External";
+    /// The kind of what somebody may not see.
+    pub const HIDDEN: &str = "Hidden";
 
     /// Both ends of the row that takes what has no room of its own.
     pub fn overflow() -> Self {
         Self { kind: Self::OVERFLOW.into(), name: "__overflow__".into(), ..Self::default() }
+    }
+
+    pub fn hidden() -> Self {
+        Self { kind: Self::HIDDEN.into(), name: "hidden".into(), ..Self::default() }
     }
 
     pub fn unknown() -> Self {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{End, Key, Values};
-use crate::{ConnectionEvent, Direction, Measure, Protocol, Record, Subject};
+use crate::{ConnectionEvent, Direction, Drop, Measure, Protocol, Record, Subject};
 
 impl From<&Record> for Key {
     fn from(record: &Record) -> Self {
@@ -39,6 +39,13 @@ impl Key {
             direction,
         }
     }
+}
+
+/// Whether every healthy host discards such packets: frames that are another host's, what waits in a socket that is
+/// closed, multicast that nobody joined. They are records, but no sign of anything between two workloads.
+fn is_routine(record: &Record, drop: &Drop) -> bool {
+    matches!(&*drop.reason, "OTHERHOST" | "SOCKET_CLOSE")
+        || record.destination.ip.is_none_or(|ip| ip.is_multicast())
 }
 
 impl Values {
@@ -77,6 +84,7 @@ impl Values {
                     self.observe(Measure::RTT, u64::from(deltas.rtt_us) * 1000);
                 }
             }
+            Subject::Drop(it) if is_routine(record, it) => {}
             Subject::Drop(it) => self.add(Measure::DROPS, it.packets),
             Subject::Dns(it) => {
                 self.add(Measure::LOOKUPS, 1);

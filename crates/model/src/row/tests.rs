@@ -7,7 +7,12 @@ use crate::{
 };
 
 fn end(identity: Identity, port: u16) -> Endpoint {
-    Endpoint { ip: None, port, identity: Some(identity.into()), backend: None }
+    Endpoint {
+        ip: Some([10, 0, 0, 1].into()),
+        port,
+        identity: Some(identity.into()),
+        backend: None,
+    }
 }
 
 fn workload(kind: &str, name: &str) -> Identity {
@@ -53,7 +58,14 @@ fn each_kind_of_record_has_its_values() {
     check(connection(ConnectionEvent::Failed), &[("failures", 1)]);
     check(connection(ConnectionEvent::Closed), &[]);
     let reason = Arc::from("NO_SOCKET");
-    check(Subject::Drop(Drop { reason, packets: 3, bytes: 9, interval_ns: 1 }), &[("drops", 3)]);
+    let drop = Drop { reason, packets: 3, bytes: 9, interval_ns: 1 };
+    check(Subject::Drop(drop.clone()), &[("drops", 3)]);
+    check(Subject::Drop(Drop { reason: "OTHERHOST".into(), ..drop.clone() }), &[]);
+    let mut multicast = record(Direction::Egress, Subject::Drop(drop));
+    multicast.destination.ip = Some("ff02::16".parse().unwrap());
+    let mut none = Values::default();
+    none.take(&multicast);
+    assert!(none.is_empty());
     let lookup = Lookup { code: Some(2), duration_ns: 50, ..Lookup::default() };
     check(Subject::Dns(lookup.into()), &[("lookups", 1), ("lookup_failures", 1), ("lookup", 50)]);
 }

@@ -1,17 +1,18 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause */
-/* The life of TCP sockets. A connection is an entry from SYN_SENT or SYN_RECV to CLOSE; the kernel's own counters
+/* The life of TCP sockets. A connection is an entry from SYN_SENT or ESTABLISHED to CLOSE; the kernel's own counters
  * are read when it closes, so that no program runs per packet. */
 #include "tcp.h"
 #include "ring.h"
 #include <stddef.h>
 
+#define E2BIG 7
 #define EEXIST 17
 #define EADDRNOTAVAIL 99
 #define ECANCELED 125
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
-/* bpf_get_socket_cookie can be called here (5.12). */
+/* bpf_get_socket_cookie can be called here (5.12), and with it bpf_get_current_task_btf (5.11). */
 const volatile bool have_cookie = false;
 /* The program tcp_accept runs, so `accepted` waits for it. */
 const volatile bool have_accept = false;
@@ -58,6 +59,19 @@ static __always_inline void socket_owner(struct owner *owner, struct sock *sk)
 {
 	owner->cgroup_id = sk_cgroup_id(sk);
 	owner->netns = sk->__sk_common.skc_net.net->ns.inum;
+}
+
+/* The process whose call leads here. */
+static __always_inline void calling_owner(struct owner *owner)
+{
+	if (!have_cookie) {
+		current_owner(owner);
+		return;
+	}
+	/* Loads instead of helpers. */
+	struct task_struct *task = bpf_get_current_task_btf();
+	owner->pid = task->tgid;
+	__builtin_memcpy(owner->comm, task->group_leader->comm, TASK_COMM_LEN);
 }
 
 static __always_inline void read_ends(struct ends *ends, struct sock *sk, struct tcp_sock *tp)
@@ -127,9 +141,10 @@ static __noinline int report_closed(struct sock *sk, struct tcp_sock *tp, struct
 static __always_inline void keep(struct sock *sk, struct tcp_socket *socket, __u64 flags)
 {
 	__u64 key = (__u64)sk;
-	long error = bpf_map_update_elem(&sockets, &key, socket, flags);
+	/* Before 6.4 it returns an int, and the upper half of the register is anything. */
+	int error = (int)bpf_map_update_elem(&sockets, &key, socket, flags);
 	if (error && error != -EEXIST)
-		count_loss(LOSS_MAP_FULL);
+		count_loss(error == -E2BIG ? LOSS_MAP_FULL : LOSS_MAP_BUSY);
 }
 
 static __always_inline void forget(struct sock *sk)
@@ -148,7 +163,7 @@ static __always_inline void on_syn_sent(struct sock *sk)
 		.state = TCP_SYN_SENT,
 	};
 	socket_owner(&socket.owner, sk);
-	current_owner(&socket.owner);
+	calling_owner(&socket.owner);
 	keep(sk, &socket, BPF_ANY);
 }
 
@@ -162,29 +177,17 @@ static __always_inline void listening_owner(struct owner *owner, __u16 port)
 	__builtin_memcpy(owner->comm, listener->comm, TASK_COMM_LEN);
 }
 
-/* The handshake's last step made a socket. */
-static __always_inline void on_syn_recv(struct sock *sk)
+/* What is known of a socket that a handshake made. */
+static __always_inline void describe_passive(struct sock *sk, struct tcp_socket *socket)
 {
-	struct tcp_socket socket = {
-		.role = ROLE_PASSIVE,
-		.state = TCP_SYN_RECV,
-	};
-	socket_owner(&socket.owner, sk);
-	listening_owner(&socket.owner, sk->__sk_common.skc_num);
-	keep(sk, &socket, BPF_ANY);
+	socket->role = ROLE_PASSIVE;
+	socket->state = TCP_SYN_RECV;
+	socket_owner(&socket->owner, sk);
+	listening_owner(&socket->owner, sk->__sk_common.skc_num);
 }
 
-static __always_inline void on_established(struct sock *sk, struct tcp_sock *tp)
+static __always_inline void establish(struct sock *sk, struct tcp_sock *tp, struct tcp_socket *socket, __u64 now)
 {
-	__u64 key = (__u64)sk;
-	struct tcp_socket *socket = bpf_map_lookup_elem(&sockets, &key);
-	if (!socket)
-		return;
-	__u64 now = bpf_ktime_get_ns();
-	if (socket->role == ROLE_ACTIVE)
-		socket->connect_ns = now - socket->start_ns;
-	else /* what it was before, the kernel overwrites with the request's */
-		socket->cookie = cookie_of(sk);
 	socket->start_ns = now;
 	socket->reported_ns = now;
 	socket->local_port = bpf_ntohs(tp->inet_conn.icsk_inet.inet_sport);
@@ -193,6 +196,31 @@ static __always_inline void on_established(struct sock *sk, struct tcp_sock *tp)
 		return;
 	socket->flags |= SOCKET_REPORTED;
 	report(sk, tp, socket, socket->role == ROLE_ACTIVE ? TCP_OPENED : TCP_ACCEPTED, now);
+}
+
+static __always_inline void on_established(struct sock *sk, struct tcp_sock *tp, int old)
+{
+	__u64 key = (__u64)sk;
+	__u64 now = bpf_ktime_get_ns();
+	struct tcp_socket *socket = NULL;
+	/* Most passive ones begin here, before anybody holds them: there is nothing to look for. */
+	if (old != TCP_SYN_RECV || sk->sk_socket)
+		socket = bpf_map_lookup_elem(&sockets, &key);
+	/* Any other state is of an earlier socket, whose end was not shown. */
+	if (socket && (socket->state == TCP_SYN_SENT || socket->state == TCP_SYN_RECV)) {
+		if (socket->role == ROLE_ACTIVE)
+			socket->connect_ns = now - socket->start_ns;
+		else
+			socket->cookie = cookie_of(sk);
+		establish(sk, tp, socket, now);
+		return;
+	}
+	if (old != TCP_SYN_RECV)
+		return;
+	struct tcp_socket passive = { .cookie = cookie_of(sk) };
+	describe_passive(sk, &passive);
+	establish(sk, tp, &passive, now);
+	keep(sk, &passive, BPF_ANY);
 }
 
 static __always_inline __u16 local_port_of(struct tcp_sock *tp)
@@ -219,7 +247,7 @@ static __noinline int describe_unknown(struct sock *sk, struct tcp_sock *tp, str
 
 /* Only close() and shutdown() lead here, so the running task is the socket's user. Among processes that share a
  * listener this tells which one had the connection. */
-static __always_inline void on_closing(struct sock *sk, struct tcp_sock *tp, int state)
+static __always_inline void on_closing(struct sock *sk, struct tcp_sock *tp, int old, int state)
 {
 	__u64 key = (__u64)sk;
 	struct tcp_socket *socket = bpf_map_lookup_elem(&sockets, &key);
@@ -227,13 +255,18 @@ static __always_inline void on_closing(struct sock *sk, struct tcp_sock *tp, int
 		struct tcp_socket unknown = {};
 		describe_unknown(sk, tp, &unknown);
 		unknown.state = state;
-		current_owner(&unknown.owner);
+		if (old == TCP_SYN_RECV) { /* TCP fast open: never established, and yet used */
+			unknown.role = ROLE_PASSIVE;
+			unknown.flags = 0;
+			unknown.start_ns = bpf_ktime_get_ns();
+		}
+		calling_owner(&unknown.owner);
 		keep(sk, &unknown, BPF_NOEXIST);
 		return;
 	}
 	socket->state = state;
 	if ((socket->role == ROLE_PASSIVE && !(socket->flags & SOCKET_ACCEPTED)) || !socket->owner.pid)
-		current_owner(&socket->owner);
+		calling_owner(&socket->owner);
 }
 
 static __always_inline void close_socket(struct sock *sk, struct tcp_sock *tp, struct tcp_socket *socket, __u64 now)
@@ -326,7 +359,7 @@ static __always_inline void on_listen(struct sock *sk)
 		.local_port = sk->__sk_common.skc_num,
 	};
 	socket_owner(&socket.owner, sk);
-	current_owner(&socket.owner);
+	calling_owner(&socket.owner);
 	keep(sk, &socket, BPF_ANY);
 	add_listener(&socket.owner, socket.local_port);
 }
@@ -335,17 +368,13 @@ SEC("tp_btf/inet_sock_set_state")
 int BPF_PROG(tcp_set_state, struct sock *sk, int old, int new)
 {
 	/* Half of all transitions interest nobody. */
-	if (new == TCP_FIN_WAIT2 || new == TCP_CLOSE_WAIT || new == TCP_CLOSING || new == TCP_TIME_WAIT)
+	if (new == TCP_SYN_RECV || new == TCP_FIN_WAIT2 || new == TCP_CLOSE_WAIT || new == TCP_CLOSING ||
+	    new == TCP_TIME_WAIT)
 		return 0;
 	if (sk->sk_protocol != IPPROTO_TCP)
 		return 0;
 	if (new == TCP_SYN_SENT) {
 		on_syn_sent(sk);
-		return 0;
-	}
-	if (new == TCP_SYN_RECV) {
-		if (old == TCP_LISTEN)
-			on_syn_recv(sk);
 		return 0;
 	}
 	if (new == TCP_LISTEN) {
@@ -356,9 +385,9 @@ int BPF_PROG(tcp_set_state, struct sock *sk, int old, int new)
 	if (!tp)
 		return 0;
 	if (new == TCP_FIN_WAIT1 || new == TCP_LAST_ACK)
-		on_closing(sk, tp, new);
+		on_closing(sk, tp, old, new);
 	if (new == TCP_ESTABLISHED)
-		on_established(sk, tp);
+		on_established(sk, tp, old);
 	else if (new == TCP_CLOSE)
 		on_close(sk, tp, old);
 	return 0;
@@ -390,6 +419,15 @@ int BPF_PROG(tcp_destroy, struct sock *sk)
 	return 0;
 }
 
+/* With TCP fast open a socket can be accepted before it is established. */
+static __always_inline void accept_early(struct sock *sk)
+{
+	struct tcp_socket early = { .cookie = cookie_of(sk), .flags = SOCKET_ACCEPTED };
+	describe_passive(sk, &early);
+	calling_owner(&early.owner);
+	keep(sk, &early, BPF_NOEXIST);
+}
+
 /* Every way to accept: the system calls, io_uring, the kernel itself. */
 SEC("fexit/inet_csk_accept")
 int tcp_accept(__u64 *ctx)
@@ -408,15 +446,18 @@ int tcp_accept(__u64 *ctx)
 	if (!sk)
 		return 0;
 	struct tcp_socket *socket = bpf_map_lookup_elem(&sockets, &key);
+	if (!socket && sk->__sk_common.skc_state == TCP_SYN_RECV) {
+		accept_early(sk);
+		return 0;
+	}
 	if (!socket || socket->role != ROLE_PASSIVE || socket->flags & SOCKET_ACCEPTED)
 		return 0;
 	struct tcp_sock *tp = bpf_skc_to_tcp_sock(sk);
 	if (!tp)
 		return 0;
-	current_owner(&socket->owner);
+	calling_owner(&socket->owner);
 	socket->flags |= SOCKET_ACCEPTED;
-	/* With TCP fast open a socket can be accepted before it is established. */
-	if (socket->state == TCP_SYN_RECV || socket->flags & SOCKET_REPORTED)
+	if (socket->flags & SOCKET_REPORTED)
 		return 0;
 	socket->flags |= SOCKET_REPORTED;
 	report(sk, tp, socket, TCP_ACCEPTED, bpf_ktime_get_ns());

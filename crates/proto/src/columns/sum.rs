@@ -6,6 +6,7 @@ use model::row::{Distribution, Values};
 pub struct Sum {
     present: u64,
     sums: [u64; Measure::ALL.len()],
+    /// By code; those of sums stay empty.
     distributions: Vec<Open>,
 }
 
@@ -15,19 +16,19 @@ pub struct Open {
     /// The buckets from the first to before the second have been touched.
     touched: (u16, u16),
     sum_ns: u64,
-    max_ns: u64,
+    /// The last bucket and where in it the greatest value is: it orders as the value.
+    greatest: Option<(u8, u8)>,
 }
 
 impl Default for Open {
     fn default() -> Self {
-        Self { counts: [0; 256], touched: (256, 0), sum_ns: 0, max_ns: 0 }
+        Self { counts: [0; 256], touched: (256, 0), sum_ns: 0, greatest: None }
     }
 }
 
 impl Default for Sum {
     fn default() -> Self {
-        let distributions = Measure::ALL.map(|it| usize::from(it.is_distribution()));
-        let distributions = distributions.iter().map(|_| Open::default()).collect();
+        let distributions = Measure::ALL.iter().map(|_| Open::default()).collect();
         Self { present: 0, sums: [0; Measure::ALL.len()], distributions }
     }
 }
@@ -82,10 +83,7 @@ impl Open {
     #[inline]
     pub fn end(&mut self, sum_ns: u64, last: Option<u8>, step: u8) {
         self.sum_ns = self.sum_ns.saturating_add(sum_ns);
-        // Only what reaches the last bucket so far can be the greatest.
-        if let Some(last) = last.filter(|it| u16::from(*it) + 1 >= self.touched.1) {
-            self.max_ns = self.max_ns.max(Distribution::max_ns_of(last, step));
-        }
+        self.greatest = self.greatest.max(last.map(|last| (last, step)));
     }
 
     fn take(&mut self) -> Distribution {
@@ -97,7 +95,7 @@ impl Open {
         let buckets: Vec<(u8, u64)> = buckets.collect();
         Distribution::from_parts(
             std::mem::take(&mut self.sum_ns),
-            std::mem::take(&mut self.max_ns),
+            self.greatest.take().map_or(0, |(last, step)| Distribution::max_ns_of(last, step)),
             buckets,
         )
     }

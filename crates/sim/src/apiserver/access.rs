@@ -107,6 +107,21 @@ impl User {
         self
     }
 
+    /// A person or a group by its name, with nothing allowed yet.
+    pub fn named(name: &str, token: impl Into<String>) -> Self {
+        Self { name: name.to_owned(), ..Self::with_token(token) }
+    }
+
+    /// With one more thing allowed, in this namespace only.
+    #[must_use]
+    pub fn allowed_in(mut self, namespace: &str, verb: &str, resource: &str) -> Self {
+        self = self.allowed(verb, resource);
+        if let Some(rule) = self.rules.last_mut() {
+            rule.namespace = Some(namespace.to_owned());
+        }
+        self
+    }
+
     /// `resource` with its group; `namespace` empty for the whole cluster.
     pub fn may(&self, verb: &str, resource: &str, namespace: &str) -> bool {
         let has = |words: &[String], word| words.iter().any(|one| one == "*" || one == word);
@@ -152,6 +167,22 @@ impl Users {
     fn find(&self, token: &str) -> Option<User> {
         let users = self.users.lock().unwrap_or_else(PoisonError::into_inner);
         users.iter().find(|user| user.token == token).cloned()
+    }
+
+    /// Whether somebody of that name may do that, or one of the groups: a group is a user whose name is the group's.
+    pub fn allows(
+        &self,
+        name: &str,
+        groups: &[String],
+        verb: &str,
+        resource: &str,
+        namespace: &str,
+    ) -> bool {
+        let users = self.users.lock().unwrap_or_else(PoisonError::into_inner);
+        users
+            .iter()
+            .filter(|user| user.name == name || groups.contains(&user.name))
+            .any(|user| user.may(verb, resource, namespace))
     }
 
     /// Whose request it is, by its `Authorization` header. None: nobody's.

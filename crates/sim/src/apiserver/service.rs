@@ -145,8 +145,8 @@ impl Call {
         let Some(user) = &self.user else {
             return Err((Status::unauthorized(), self.ticket));
         };
-        if self.path == "/apis/authentication.k8s.io/v1/tokenreviews" {
-            return self.review(request).await;
+        if let Some(review) = review::Kind::at(&self.path) {
+            return self.review(review, request).await;
         }
         let Some(target) = target else {
             let Role::ApiServer { address } = &self.role else {
@@ -212,18 +212,20 @@ impl Call {
         Ok(stream(media.content_type(false), page.body(media, self.ticket)))
     }
 
-    async fn review(self, request: Request<Incoming>) -> Result<Response<Body>, (Status, Ticket)> {
-        let group = "authentication.k8s.io";
+    async fn review(
+        self,
+        review: review::Kind,
+        request: Request<Incoming>,
+    ) -> Result<Response<Body>, (Status, Ticket)> {
+        let (resource, group) = (review.resource(), review.group());
         let name = self.user.as_ref().map_or("", |user| user.name.as_str());
-        let may = self
-            .user
-            .as_ref()
-            .is_some_and(|user| user.may("create", "tokenreviews.authentication.k8s.io", ""));
+        let qualified = format!("{resource}.{group}");
+        let may = self.user.as_ref().is_some_and(|user| user.may("create", &qualified, ""));
         if request.method() != Method::POST {
-            return Err((Status::method("tokenreviews"), self.ticket));
+            return Err((Status::method(resource), self.ticket));
         }
         if !may {
-            let status = Status::forbidden(name, "create", "tokenreviews", group, "", "");
+            let status = Status::forbidden(name, "create", resource, group, "", "");
             return Err((status, self.ticket));
         }
         let content_type = request.headers().get(CONTENT_TYPE);
@@ -231,12 +233,13 @@ impl Call {
             content_type.and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned();
         let body = Limited::new(request.into_body(), review::MAX_BYTES).collect().await;
         let answer = match body {
-            Ok(body) => review::answer(&self.server.users, &content_type, &body.to_bytes()),
+            Ok(body) => review.answer(&self.server.users, &content_type, &body.to_bytes()),
             Err(_) => Err(Status::bad_request("the body is too long, or was cut off")),
         };
         match (answer, self.media) {
             (Ok(answer), Ok(media)) => {
-                let body = one(media, ("authentication.k8s.io/v1", "TokenReview"), &answer);
+                let version = format!("{group}/v1");
+                let body = one(media, (&version, review.kind()), &answer);
                 self.ticket.sent(body.len(), 1);
                 Ok(respond(201, media.content_type(false), body))
             }

@@ -244,6 +244,40 @@ async fn only_those_who_may_are_answered() {
 }
 
 #[tokio::test]
+async fn what_somebody_may_do_is_told_to_who_may_ask() {
+    let server = start();
+    server.add_user(User::named("kim", "kim-token").allowed_in("shop", "list", "pods"));
+    server.add_user(User::named("sellers", "no-token").allowed_in("bank", "list", "pods"));
+    let mut client = Client::new(&server);
+    let path = "/apis/authorization.k8s.io/v1/subjectaccessreviews";
+    let review = |groups: &[&str], verb: &str, namespace: &str| {
+        let asked = json!({ "verb": verb, "resource": "pods", "namespace": namespace });
+        let spec = json!({ "user": "kim", "groups": groups, "resourceAttributes": asked });
+        json!({ "kind": "SubjectAccessReview", "apiVersion": "authorization.k8s.io/v1", "spec": spec })
+    };
+    for (groups, verb, namespace, expected) in [
+        (&[][..], "list", "shop", true),
+        (&[], "get", "shop", false),
+        (&[], "list", "bank", false),
+        (&["sellers"], "list", "bank", true),
+        (&["sellers"], "list", "", false),
+    ] {
+        let review = review(groups, verb, namespace);
+        let reply = client.post(path, JSON, review.to_string().into(), JSON).await;
+        assert_eq!(
+            (reply.code, &reply.json()["status"]["allowed"]),
+            (201, &json!(expected)),
+            "{review}"
+        );
+    }
+    let reply = client.post(path, JSON, "{}".into(), JSON).await;
+    assert_eq!(reply.code, 400);
+    client.token = "kim-token".to_owned();
+    let reply = client.post(path, JSON, review(&[], "list", "shop").to_string().into(), JSON).await;
+    assert_eq!(reply.code, 403);
+}
+
+#[tokio::test]
 async fn requests_are_counted() {
     let server = start();
     server.apply(&pod("a", "one", "x")).unwrap();
@@ -296,6 +330,7 @@ async fn any_request_has_an_answer() {
         "/sim",
         "/api/v1/pods/",
         "/apis/authentication.k8s.io/v1/tokenreviews",
+        "/apis/authorization.k8s.io/v1/subjectaccessreviews",
     ];
     let keys = [
         "limit",

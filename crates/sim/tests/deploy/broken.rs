@@ -270,12 +270,13 @@ fn configuration() {
     file("hub.toml", "/etc/amphipod-tls/tls.key", "/tls.key", "/tls.key is in no volume");
     file("hub.toml", "amphipod-hub\"", "x\"", "takes no tokens for");
     file("hub.toml", "listen =", "listn =", "did you mean `hub.listen`");
-    check(
-        "mtls",
-        "ClusterRole amphipod-hub /rules/0/resources/0",
-        json!("tokenreviews"),
-        "if, and only if",
-    );
+    file("hub.toml", "[access]\ntokens = true", "[access]\ntokens = false", "answers anybody");
+    for (rule, expected) in [(0, "may have them reviewed"), (1, "may ask what they may do")] {
+        let place = format!("ClusterRole amphipod-hub-reviews /rules/{rule}/resources/0");
+        check("default", &place, json!("pods"), expected);
+    }
+    let probe = format!("{HUB}/containers/0/readinessProbe/httpGet/scheme");
+    check("default", &probe, json!("HTTP"), "is probed without TLS");
     check(
         "default",
         &format!("{HUB}/containers/0/args/2"),

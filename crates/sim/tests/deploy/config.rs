@@ -101,16 +101,30 @@ fn hub(objects: &Objects, container: &Value, content: &str, wrong: &mut impl FnM
             wrong("listens where nobody else comes".into());
         }
     }
-    let Some(tls) = config.inventory.tls else { return wrong("has no certificate".into()) };
-    for path in [&tls.certificate, &tls.key].into_iter().chain(&tls.client_ca) {
+    let (Some(tls), Some(https)) = (config.inventory.tls, config.tls) else {
+        return wrong("has no certificate".into());
+    };
+    let files = [&tls.certificate, &tls.key, &https.certificate, &https.key];
+    for path in files.into_iter().chain(&tls.client_ca) {
         if !mounted(container, &path.display().to_string()) {
             wrong(format!("{} is in no volume", path.display()));
         }
     }
     let roles = objects.of("ClusterRole").flat_map(|role| list(&role["rules"]));
-    let reviews = roles.flat_map(|rule| list(&rule["resources"])).any(|it| it == "tokenreviews");
-    if config.inventory.audience.is_some() != reviews {
+    let granted: Vec<&str> = roles.flat_map(|rule| list(&rule["resources"])).map(text).collect();
+    let tokens = config.inventory.audience.is_some() || config.access.audience.is_some();
+    if tokens != granted.contains(&"tokenreviews") {
         wrong("takes tokens if, and only if, it may have them reviewed".into());
+    }
+    if config.access.is_open() {
+        wrong("answers anybody".into());
+    }
+    if config.access.is_open() == granted.contains(&"subjectaccessreviews") {
+        wrong("knows people if, and only if, it may ask what they may do".into());
+    }
+    let probes = ["startupProbe", "livenessProbe", "readinessProbe"];
+    if probes.iter().any(|it| container[it]["httpGet"]["scheme"] != "HTTPS") {
+        wrong("is probed without TLS".into());
     }
 }
 

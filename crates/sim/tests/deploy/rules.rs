@@ -118,7 +118,8 @@ fn role(role: &Value, wrong: &mut impl FnMut(String)) {
             wrong("a wildcard".into());
         }
         let reads = verbs.iter().all(|verb| VERBS.contains(verb));
-        let reviews = resources == ["tokenreviews"] && verbs == ["create"];
+        let reviews = matches!(resources[..], ["tokenreviews" | "subjectaccessreviews"])
+            && verbs == ["create"];
         let uses = resources == ["securitycontextconstraints"]
             && verbs == ["use"]
             && !of("resourceNames").is_empty();

@@ -30,6 +30,10 @@ use stream::End;
 /// A stream that told all and lasted so long is followed by the next one at once.
 const LASTED: Duration = Duration::from_secs(10);
 
+/// What a stop waits for: the last rows to be taken, and to leave the process.
+const LAST: Duration = Duration::from_secs(1);
+const FLIGHT: Duration = Duration::from_millis(100);
+
 /// Until cancelled.
 pub async fn follow(
     node: Arc<str>,
@@ -49,8 +53,17 @@ pub async fn follow(
         pause: Pause::default(),
         streams: 0,
     };
+    let spool = follower.reporter.as_ref().map(|it| it.spool.clone());
+    let stopped = async {
+        cancel.cancelled().await;
+        // The interval in which a stop falls is told, too.
+        if let Some(spool) = spool {
+            let _ = tokio::time::timeout(LAST, spool.told()).await;
+            sleep(FLIGHT).await;
+        }
+    };
     tokio::select! {
-        () = cancel.cancelled() => {}
+        () = stopped => {}
         _ = follower.run() => {}
     }
 }

@@ -16,7 +16,7 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::codec::CompressionEncoding;
 use tonic::transport::{Channel, Endpoint};
-use tonic::{Code, Request, Status, Streaming};
+use tonic::{Code, Status, Streaming};
 
 use super::Follower;
 use super::witness::{Cause, Witness};
@@ -98,7 +98,7 @@ impl Follower {
             None => error,
         };
         let channel = channel(peer, stream).await.map_err(told)?;
-        let opened = Opened { channel: channel.clone(), authorization: authorization.clone() };
+        let opened = Opened { channel: channel.clone(), authorization };
         let mut client = InventoryClient::new(channel)
             .accept_compressed(CompressionEncoding::Zstd)
             .max_decoding_message_size(MOST_BYTES);
@@ -107,13 +107,8 @@ impl Follower {
         let (out, messages) = mpsc::channel(MESSAGES);
         // There is room: it is the first one.
         let _ = out.try_send(ToHub { kind: Some(to_hub::Kind::Hello(hello)) });
-        let mut request = Request::new(ReceiverStream::new(messages));
-        if let Some(value) = authorization {
-            let value = tonic::metadata::MetadataValue::try_from(value.as_bytes());
-            let mut value = value.map_err(|error| wrong(peer, &error))?;
-            value.set_sensitive(true);
-            request.metadata_mut().insert("authorization", value);
-        }
+        let request = opened.request(ReceiverStream::new(messages));
+        let request = request.map_err(|status| wrong(peer, &status))?;
         let response = timeout(ANSWER, client.follow(request)).await;
         let response = response.map_err(|_| silent(peer))?;
         let response = response.map_err(|status| told(failed(peer, &status)))?;

@@ -44,6 +44,14 @@ SELECT id, source_namespace, source_kind, source_name, source_zone,
        service, protocol, port, ingress
 FROM edge ORDER BY id";
 
+pub const DROP_TEXTS: &str = "
+DELETE FROM text WHERE id NOT IN (
+    SELECT source_namespace FROM edge UNION SELECT source_kind FROM edge
+    UNION SELECT source_name FROM edge UNION SELECT source_zone FROM edge
+    UNION SELECT destination_namespace FROM edge UNION SELECT destination_kind FROM edge
+    UNION SELECT destination_name FROM edge UNION SELECT destination_zone FROM edge
+    UNION SELECT service FROM edge)";
+
 pub const BLOCKS: &str = "
 SELECT id, time, rows, first, last, bytes FROM block WHERE level = ?1 AND time >= ?2 AND time < ?3";
 

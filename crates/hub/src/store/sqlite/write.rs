@@ -17,20 +17,21 @@ impl Writing {
     pub fn write(&mut self, commit: &Commit, packed: &[Vec<u8>]) -> rusqlite::Result<Vec<i64>> {
         let Self { connection, texts, text } = self;
         let transaction = connection.transaction()?;
-        let (before, mut added) = (*text, Vec::new());
-        for (id, key) in &commit.edges {
-            let number = |it: &Arc<str>| {
-                if let Some(number) = texts.get(it) {
-                    return *number;
-                }
-                texts.insert(it.clone(), *text);
-                added.push((*text, it.clone()));
-                *text += 1;
-                *text - 1
-            };
-            insert_edge(&transaction, *id, key, number)?;
-        }
+        let before = *text;
         let written = (|| {
+            let mut added = Vec::new();
+            for (id, key) in &commit.edges {
+                let number = |it: &Arc<str>| {
+                    if let Some(number) = texts.get(it) {
+                        return *number;
+                    }
+                    texts.insert(it.clone(), *text);
+                    added.push((*text, it.clone()));
+                    *text += 1;
+                    *text - 1
+                };
+                insert_edge(&transaction, *id, key, number)?;
+            }
             for (number, it) in &added {
                 transaction
                     .prepare_cached("INSERT INTO text (id, text) VALUES (?1, ?2)")?
@@ -104,6 +105,9 @@ fn insert_rest(
     commit: &Commit,
     packed: &[Vec<u8>],
 ) -> rusqlite::Result<Vec<i64>> {
+    for id in &commit.forgotten {
+        transaction.prepare_cached("DELETE FROM edge WHERE id = ?1")?.execute([id])?;
+    }
     let mut ids = Vec::with_capacity(packed.len());
     for (block, data) in commit.blocks.iter().zip(packed) {
         let query = "INSERT INTO block (level, time, rows, first, last, bytes, packed, data) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";

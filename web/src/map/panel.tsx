@@ -1,0 +1,311 @@
+// Beside the map: what is selected, in numbers; with nothing selected, what fails.
+
+import { useMemo } from "preact/hooks";
+import type { Measure } from "../api/wire.ts";
+import { wholeOf } from "../format/measure.ts";
+import { change, percent, quantity, whole } from "../format/quantity.ts";
+import { measures } from "../state/measures.ts";
+import { go, link, place } from "../state/place.ts";
+import { Judged } from "../workload/columns.tsx";
+import { GLYPHS, HEALTH_CLASSES, HEALTH_NAMES } from "./ink.ts";
+import { FAILING, type Item, type Scene } from "./scene.ts";
+import { nameOf, type Table } from "./table.ts";
+import { edgeKey, edgesOf, judged, locate, rowsOf, type Total, totals } from "./totals.ts";
+
+interface Props {
+  table: Table;
+  scene: Scene;
+  measures: readonly Measure[];
+  measure: Measure;
+  selected: string;
+  onFold: (namespace: string) => void;
+}
+
+const MOST = 60;
+
+export function Panel(props: Props) {
+  const { scene, selected } = props;
+  const { item, edge } = useMemo(() => locate(scene, selected), [scene, selected]);
+  return (
+    <aside class="panel" aria-label="Details">
+      {item !== undefined ? (
+        <ItemDetails {...props} index={item} />
+      ) : edge !== undefined ? (
+        <EdgeDetails {...props} edge={edge} />
+      ) : (
+        <Overview {...props} />
+      )}
+    </aside>
+  );
+}
+
+export function Health({ health, text = true }: { health: number; text?: boolean }) {
+  return (
+    <span class={HEALTH_CLASSES[health]} title={HEALTH_NAMES[health]}>
+      {GLYPHS[health]}
+      {text ? ` ${HEALTH_NAMES[health]}` : <span class="hidden">{HEALTH_NAMES[health]}</span>}
+    </span>
+  );
+}
+
+function Numbers({ list, compared }: { list: Total[]; compared: boolean }) {
+  if (list.length === 0) return <p class="muted">No values in this time.</p>;
+  return (
+    <table class="plain-table">
+      <thead class={compared ? "" : "hidden"}>
+        <tr>
+          <th>Measure</th>
+          <th class="right">Now</th>
+          {compared ? <th class="right">Before</th> : null}
+          {compared ? <th class="right">Change</th> : null}
+        </tr>
+      </thead>
+      <tbody>
+        {list.map((total) => {
+          const { measure, statistic, now, was } = total;
+          const state = judged(total, list, measures.value, place.value.threshold);
+          return (
+            <tr key={measure.name + (statistic ?? "")}>
+              <td>
+                {measure.title} {statistic ? <span class="muted">{statistic}</span> : null}
+              </td>
+              <td class="right">
+                <Judged state={state} text={quantity(now, measure.unit)} />
+              </td>
+              {compared ? <td class="right muted">{quantity(was, measure.unit)}</td> : null}
+              {compared ? <td class="right">{change(now, was)}</td> : null}
+            </tr>
+          );
+        })}
+      </tbody>
+    </table>
+  );
+}
+
+function EdgeLine({
+  scene,
+  edge,
+  measure,
+  show,
+}: {
+  scene: Scene;
+  edge: number;
+  measure: Measure;
+  show: "from" | "to" | "both";
+}) {
+  const from = scene.items[scene.from[edge]!]!;
+  const to = scene.items[scene.to[edge]!]!;
+  const text = show === "both" ? `${from.label} → ${to.label}` : show === "from" ? from.label : to.label;
+  const namespace = nameOf((show === "from" ? from : to).key).namespace;
+  return (
+    <button type="button" class="line-button" onClick={() => go({ selected: edgeKey(scene, edge) })}>
+      <Health health={scene.health[edge]!} text={false} />
+      <span class="cut grow">
+        {text} {show !== "both" && namespace !== "-" ? <span class="muted">{namespace}</span> : null}
+      </span>
+      <span>{quantity(scene.now[edge], measure.unit)}</span>
+    </button>
+  );
+}
+
+function EdgeLines(props: {
+  title: string;
+  scene: Scene;
+  edges: number[];
+  measure: Measure;
+  show: "from" | "to" | "both";
+}) {
+  const { title, scene, edges, measure, show } = props;
+  if (edges.length === 0) return null;
+  return (
+    <section>
+      <h3>
+        {title} <span class="muted">{whole(edges.length)}</span>
+      </h3>
+      {edges.slice(0, MOST).map((edge) => (
+        <EdgeLine key={edge} scene={scene} edge={edge} measure={measure} show={show} />
+      ))}
+      {edges.length > MOST ? <p class="muted">… and {whole(edges.length - MOST)} with less</p> : null}
+    </section>
+  );
+}
+
+function ItemDetails({ table, scene, measures, measure, index, onFold }: Props & { index: number }) {
+  const item = scene.items[index]!;
+  const { incoming, outgoing } = useMemo(() => edgesOf(scene, index), [scene, index]);
+  const rows = (edges: number[]) => edges.flatMap((edge) => rowsOf(scene, edge));
+  const isFolded = item.node < 0;
+  const info = table.nodes[item.node];
+  return (
+    <>
+      <div class="row">
+        <h2 class="grow cut" title={item.label}>
+          {item.label === "-" ? "no namespace" : item.label}
+        </h2>
+        <Health health={item.health} />
+      </div>
+      <p class="muted">
+        {info
+          ? [info.kind, info.namespace === "-" ? "" : `in ${info.namespace}`, info.zone ?? ""]
+              .filter(Boolean)
+              .join(" · ")
+          : `namespace · ${whole(item.count)} workloads`}
+        {info?.service?.length ? ` · service ${info.service.join(", ")}` : ""}
+      </p>
+      <div class="row wrap">
+        {isFolded ? (
+          <button type="button" onClick={() => onFold(scene.frames[item.frame]!.name)}>
+            Unfold
+          </button>
+        ) : (
+          <Actions item={item} />
+        )}
+      </div>
+      {[["Incoming", incoming] as const, ["Outgoing", outgoing] as const].map(([title, edges]) =>
+        edges.length > 0 ? (
+          <section key={title}>
+            <h3>{title}</h3>
+            <Numbers list={totals(table, rows(edges), measures, ["p50", "p99"])} compared={table.compared} />
+          </section>
+        ) : null,
+      )}
+      <EdgeLines title="Called by" scene={scene} edges={incoming} measure={measure} show="from" />
+      <EdgeLines title="Calls" scene={scene} edges={outgoing} measure={measure} show="to" />
+    </>
+  );
+}
+
+function Actions({ item }: { item: Item }) {
+  const { namespace, kind, name } = nameOf(item.key);
+  const filters = [{ key: "workload", value: `${kind}/${name}`, not: false }];
+  if (namespace !== "-") filters.push({ key: "namespace", value: namespace, not: false });
+  return (
+    <>
+      <a class="button" href={link({ view: "workload", workload: item.key })}>
+        Open workload
+      </a>
+      <a class="button" href={link({ view: "records", filters })}>
+        Live records
+      </a>
+      <button type="button" onClick={() => go({ focus: item.key, camera: null })}>
+        Focus
+      </button>
+    </>
+  );
+}
+
+function EdgeDetails({ table, scene, measures, edge }: Props & { edge: number }) {
+  const from = scene.items[scene.from[edge]!]!;
+  const to = scene.items[scene.to[edge]!]!;
+  const rows = rowsOf(scene, edge);
+  const ports = [
+    ...new Set(rows.map((row) => `${table.protocols[table.protocol[row]!]} ${table.port[row] || ""}`.trim())),
+  ];
+  const filters = [
+    ["from_workload", from],
+    ["to_workload", to],
+  ].flatMap(([key, item]) => {
+    const { kind, name } = nameOf((item as Item).key);
+    return name === "" ? [] : [{ key: key as string, value: `${kind}/${name}`, not: false }];
+  });
+  return (
+    <>
+      <div class="row">
+        <h2 class="grow cut" title={`${from.key} → ${to.key}`}>
+          {from.label} → {to.label}
+        </h2>
+        <Health health={scene.health[edge]!} />
+      </div>
+      <p class="muted">
+        {ports.slice(0, 8).join(", ")}
+        {ports.length > 8 ? ` and ${ports.length - 8} more` : ""}
+        {["", " · new in this time", " · gone since"][scene.state[edge]!]}
+      </p>
+      <div class="row wrap">
+        {[from, to].map((item) => (
+          <button type="button" key={item.key} class="cut" onClick={() => go({ selected: item.key })}>
+            {item.label}
+          </button>
+        ))}
+        {filters.length === 2 ? (
+          <a class="button" href={link({ view: "records", filters })}>
+            Live records
+          </a>
+        ) : null}
+      </div>
+      <Numbers list={totals(table, rows, measures)} compared={table.compared} />
+      {rows.length > 1 ? (
+        <p class="muted">Of {whole(rows.length)} pairs and ports: sums added up, the worst of each quantile.</p>
+      ) : null}
+    </>
+  );
+}
+
+/** The worst first: by the largest share that failed, then by how much. */
+function worst(table: Table, scene: Scene, measures: readonly Measure[]) {
+  const bad = measures.filter((measure) => measure.bad);
+  const found: { edge: number; measure: Measure; value: number; share: number | undefined }[] = [];
+  for (let edge = 0; edge < scene.from.length; edge++) {
+    if (scene.health[edge] !== FAILING) continue;
+    const rows = rowsOf(scene, edge);
+    let most: (typeof found)[number] | undefined;
+    for (const measure of bad) {
+      const value = totals(table, rows, [measure])[0]?.now ?? 0;
+      if (!(value > 0)) continue;
+      const of = measures.find((one) => one.name === wholeOf(measure, measures));
+      const all = of ? totals(table, rows, [of])[0]?.now : undefined;
+      const share = all !== undefined && all > 0 ? value / Math.max(all, value) : undefined;
+      if (!most || (share ?? 0) > (most.share ?? 0)) most = { edge, measure, value, share };
+    }
+    if (most) found.push(most);
+  }
+  return found.sort((a, b) => (b.share ?? 0) - (a.share ?? 0) || b.value - a.value);
+}
+
+function Overview({ table, scene, measures }: Props) {
+  const failing = useMemo(() => worst(table, scene, measures), [table, scene, measures]);
+  return (
+    <>
+      <h2>{failing.length === 0 ? "Nothing fails" : `${whole(failing.length)} failing`}</h2>
+      {failing.length === 0 ? (
+        <p class="muted">No edge in this picture has a bad measure beyond the threshold.</p>
+      ) : (
+        <section>
+          {failing.slice(0, MOST).map(({ edge, measure, value, share }) => (
+            <button
+              type="button"
+              class="line-button two"
+              key={edge}
+              onClick={() => go({ selected: edgeKey(scene, edge) })}
+            >
+              <span class="cut grow">
+                <span class="bad">▲</span> {scene.items[scene.from[edge]!]!.label} →{" "}
+                {scene.items[scene.to[edge]!]!.label}
+              </span>
+              <span>{share === undefined ? quantity(value, measure.unit) : percent(share)}</span>
+              <span class="muted cut">
+                {quantity(value, measure.unit)} {measure.title.toLowerCase()}
+              </span>
+            </button>
+          ))}
+          {failing.length > MOST ? <p class="muted">… and {whole(failing.length - MOST)} more: see Edges</p> : null}
+        </section>
+      )}
+      <section>
+        <h3>Legend</h3>
+        <ul class="legend">
+          <li>
+            <span class="bad">▲ ┅┅</span> failing: beyond the threshold
+          </li>
+          <li>
+            <span class="warn">◆ ┄┄</span> some failures, below it
+          </li>
+          <li>
+            <span class="muted">● ──</span> none; thicker is more
+          </li>
+          {table.compared ? <li>blue: new · dotted: gone since</li> : null}
+        </ul>
+      </section>
+    </>
+  );
+}

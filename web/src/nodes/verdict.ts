@@ -1,0 +1,47 @@
+// What became of the probes' programs, in shapes and words.
+
+import type { NodeRow, ProbeVerdict } from "../api/wire.ts";
+
+interface Look {
+  glyph: string;
+  tone: string;
+  isProblem: boolean;
+}
+
+/** The worst first. */
+export const STATES: Record<string, Look> = {
+  failed: { glyph: "✕", tone: "bad", isProblem: true },
+  away: { glyph: "✕", tone: "bad", isProblem: true },
+  degraded: { glyph: "◆", tone: "warn", isProblem: true },
+  unsupported: { glyph: "○", tone: "muted", isProblem: false },
+  disabled: { glyph: "–", tone: "muted", isProblem: false },
+  active: { glyph: "●", tone: "good", isProblem: false },
+  connected: { glyph: "●", tone: "good", isProblem: false },
+};
+
+/** A state of later versions is shown by its name. */
+export function stateOf(state: string): Look {
+  return STATES[state] ?? { glyph: "?", tone: "warn", isProblem: true };
+}
+
+export function hasProblem(node: NodeRow): boolean {
+  return (
+    !node.connected ||
+    (node.lost ?? 0) > 0 ||
+    (node.lost_rows ?? 0) > 0 ||
+    (node.probes ?? []).some(({ state }) => stateOf(state).isProblem)
+  );
+}
+
+export function grouped(nodes: readonly NodeRow[]): { verdict: ProbeVerdict; nodes: string[] }[] {
+  const groups = new Map<string, { verdict: ProbeVerdict; nodes: string[] }>();
+  for (const node of nodes) {
+    for (const verdict of node.probes ?? []) {
+      const key = JSON.stringify([verdict.probe, verdict.program, verdict.state, verdict.reason]);
+      const group = groups.get(key);
+      if (group) group.nodes.push(node.name);
+      else groups.set(key, { verdict, nodes: [node.name] });
+    }
+  }
+  return [...groups.values()];
+}
