@@ -29,7 +29,7 @@ impl ControlPlane {
         changes: Receiver<Change>,
         directory: &Path,
         listen: SocketAddr,
-        hubble: Option<SocketAddr>,
+        hubble: SocketAddr,
     ) -> anyhow::Result<Self> {
         let server = ApiServer::start(Options::default())?;
         let kubeconfig = directory.join("kubeconfig");
@@ -39,7 +39,7 @@ impl ControlPlane {
         config.kube.kubeconfig = Some(kubeconfig.clone());
         config.listen = Some(listen);
         config.inventory.listen = LOOPBACK;
-        config.hubble = hubble.map(|listen| hub::config::Hubble { listen, tls: None });
+        config.hubble = Some(hub::config::Hubble { listen: hubble, tls: None });
         let hub = hub::App::start(config)?;
         let mut mirror = Mirror::new(server);
         let mirror = thread::Builder::new()

@@ -43,7 +43,7 @@ pub fn text(
     if let Some(hubble) = control_plane.hubble() {
         commands.push((
             format!("hubble observe --server {hubble} -f"),
-            "the same with the command line of Cilium's Hubble",
+            "every record of the hub with the command line of Cilium's Hubble",
         ));
     }
     let kubeconfig = control_plane.kubeconfig().display();
