@@ -19,6 +19,8 @@ use crate::hubble::{self, Hubble};
 use crate::ingest::{self, Ingest, flush_regularly};
 use crate::kube::{self, Watches};
 use crate::observe::Observers;
+use crate::query::Query;
+use crate::replica::{self, Replicas};
 use crate::store::{Memory, Sqlite, Store};
 use crate::stream::{Agents, Reviewer, listen};
 use crate::{Config, Error, Inventory, config};
@@ -63,6 +65,7 @@ impl App {
         let hubble_tls = hubble_tls.map(|it| server(it, false, &[tls::HTTP2])).transpose()?;
         let inventory = Inventory::new(config.inventory.log_entries, config.inventory.broadcast);
         let access = Arc::new(Access::new(&config, inventory.clone())?);
+        let replicas = Replicas::new(&config)?;
         let (agents, agents_at) = bind(config.inventory.listen, "inventory.listen")?;
         let hubble = config.hubble.as_ref().map(|it| bind(it.listen, "hubble.listen"));
         let hubble = hubble.transpose()?;
@@ -83,15 +86,29 @@ impl App {
             .audience
             .clone()
             .map(|audience| Reviewer::new(kube::access(&config.kube), audience));
-        let served =
-            Agents::new(inventory.clone(), config.inventory.clone(), reviewer, cancel.clone());
+        let served = Agents::new(
+            inventory.clone(),
+            config.inventory.clone(),
+            reviewer,
+            replicas.hosts().map(str::to_owned).collect(),
+            cancel.clone(),
+        );
         let ingest = Ingest::new(store(&config.history)?, &config.history, now_s())?;
         let observers = Arc::new(Observers::default());
         let telemetry = ingest::Service {
             ingest: ingest.clone(),
             observers: observers.clone(),
             agents: served.clone(),
+            replicas: replicas.clone(),
         };
+        let query = Query::new(ingest.clone());
+        let to_replicas = replica::Service::new(
+            replicas.clone(),
+            ingest.clone(),
+            observers.clone(),
+            served.clone(),
+            query.clone(),
+        );
         let mut sources = Sources::new(
             inventory.clone(),
             served.clone(),
@@ -100,6 +117,8 @@ impl App {
             ingest.clone(),
             observers.clone(),
             access.clone(),
+            replicas.clone(),
+            query,
         );
         let hubble_at = hubble.as_ref().map(|(_, address)| *address);
         if let Some((listener, _)) = hubble {
@@ -108,6 +127,7 @@ impl App {
                 ingest.clone(),
                 observers,
                 access.clone(),
+                replicas.clone(),
                 hubble_tls.is_some(),
                 cancel.clone(),
             );
@@ -116,7 +136,8 @@ impl App {
         }
         let sources = Arc::new(sources);
         supervise_watches(&mut supervisor, &config, &inventory, watches);
-        supervise_agents(&mut supervisor, agents, served, tls, telemetry);
+        supervise_agents(&mut supervisor, agents, served, tls, telemetry, to_replicas);
+        supervise_replicas(&mut supervisor, replicas);
         supervise_flushes(&mut supervisor, ingest.clone());
         let http_at = http.as_ref().map(|(_, address)| *address);
         supervise_files(&mut supervisor, &access, https.clone());
@@ -259,6 +280,7 @@ fn supervise_agents(
     agents: Arc<Agents>,
     tls: Option<tls::Server>,
     telemetry: ingest::Service,
+    replicas: replica::Service,
 ) {
     let again = Policy::Restart(Backoff::default());
     if let Some(tls) = tls.clone() {
@@ -266,13 +288,26 @@ fn supervise_agents(
     }
     supervisor.task("agents", again, move |cancel| {
         let (listener, agents, tls) = (listener.try_clone(), agents.clone(), tls.clone());
-        let telemetry = telemetry.clone();
+        let (telemetry, replicas) = (telemetry.clone(), replicas.clone());
         async move {
             let listener = listener.and_then(TcpListener::from_std);
             let listener = listener.map_err(|error| error.to_string())?;
-            listen(agents, listener, tls, telemetry, cancel)
+            listen(agents, listener, tls, telemetry, replicas, cancel)
                 .await
                 .map_err(|error| error.to_string())
+        }
+    });
+}
+
+fn supervise_replicas(supervisor: &mut Supervisor, replicas: Arc<Replicas>) {
+    if let Some(tls) = replicas.tls() {
+        supervise_reload(supervisor, "replicas' authorities", Arc::clone(tls));
+    }
+    supervisor.task("replicas", Policy::Restart(Backoff::default()), move |cancel| {
+        let replicas = replicas.clone();
+        async move {
+            replicas.run(cancel).await;
+            Ok::<_, Infallible>(())
         }
     });
 }

@@ -20,6 +20,7 @@ pub mod inventory;
 mod kube;
 pub mod observe;
 pub mod query;
+pub mod replica;
 pub mod store;
 pub mod stream;
 mod ui;

@@ -416,7 +416,9 @@ fn a_client_learns_who_is_there() {
         client.get_namespaces(GetNamespacesRequest {}).await.unwrap();
         let mut health = HealthClient::new(connect(hub.app.hubble_address().unwrap()).await);
         let check = |service: &str| HealthCheckRequest { service: service.into() };
-        assert_eq!(health.check(check("")).await.unwrap().into_inner().status, 1);
+        for service in ["", "hubble.server.Observer", "observer.Observer"] {
+            assert_eq!(health.check(check(service)).await.unwrap().into_inner().status, 1);
+        }
         assert_eq!(health.check(check("x")).await.unwrap_err().code(), Code::NotFound);
     });
     hub.app.shutdown().unwrap();

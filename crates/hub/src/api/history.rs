@@ -1,5 +1,6 @@
 //! What was stored, asked for over HTTP.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,7 +18,8 @@ use super::Sources;
 use super::request::{Form, Pairs, Parameter, Request, SINCE, UNTIL, many, one};
 use super::values::{Shown, Span, rounded};
 use crate::access::{Asker, Person};
-use crate::query::{self, Answered, Asked, Group, Name, Query, Select};
+use crate::query::{self, Answered, Asked, Group, Name, Plan, Query, Select};
+use crate::replica::earlier;
 use crate::store::Error;
 
 /// Queries at once: each may read the whole history.
@@ -76,6 +78,7 @@ impl Desk {
     /// The answer, encoded where it was made: an async task has no time for that.
     async fn answer<T: Send + 'static>(
         &self,
+        query: Query,
         ask: impl FnOnce(&Query) -> Result<T, Error> + Send + 'static,
         encode: impl FnOnce(T) -> Result<Vec<u8>, Problem> + Send + 'static,
     ) -> Result<Response, Problem> {
@@ -83,7 +86,6 @@ impl Desk {
             let detail = format!("{QUERIES} queries are being answered; try again later");
             return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail));
         };
-        let query = self.query.clone();
         let failed = |error: &dyn std::fmt::Display| {
             tracing::error!(%error, "a query failed");
             Problem::new(
@@ -97,6 +99,23 @@ impl Desk {
         let body = answered.await.map_err(|error| failed(&error))??;
         let kind = [(axum::http::header::CONTENT_TYPE, "application/json")];
         Ok((kind, body).into_response())
+    }
+}
+
+impl Sources {
+    /// A view on what this replica has, and on what the others have of what is selected: they are asked now.
+    fn asked(&self, times_s: &Range<u64>, select: &Select) -> Query {
+        self.desk.query.with(self.replicas.sums(times_s.clone(), select))
+    }
+
+    /// The steps of a series, of what the oldest replica has.
+    async fn plan(&self, times_s: &Range<u64>, step_s: Option<u64>) -> Plan {
+        let mut oldest_s = self.ingest.store().oldest_s();
+        if !self.replicas.are_none() {
+            let others = self.replicas.describe(false, false).await.answers;
+            oldest_s = others.iter().fold(oldest_s, |oldest_s, (_, it)| earlier(oldest_s, it));
+        }
+        Plan::new(times_s, step_s, oldest_s)
     }
 }
 
@@ -163,7 +182,8 @@ pub async fn graph(
     let namespaces = namespaces(&request, &person)?;
     let select = Select { scope: person.scope.clone(), namespaces, ..Select::default() };
     let limit = request.limit(&LIMIT_EDGES);
-    let sight = sources.sight(&person.scope, &times_s);
+    let sight = sources.sight(&person.scope, &times_s).await;
+    let query = sources.asked(&times_s, &select);
     let ask = move |query: &Query| query::graph(query, times_s, &select, group, limit);
     let encode = |answered: Answered<query::Graph>| {
         let seconds = answered.seconds();
@@ -187,7 +207,7 @@ pub async fn graph(
         let (nodes, edges) = (nodes.collect(), edges.collect());
         json(&GraphOut { span, nodes, edges, truncated: *truncated })
     };
-    sources.desk.answer(ask, encode).await
+    sources.desk.answer(query, ask, encode).await
 }
 
 #[derive(Serialize)]
@@ -231,8 +251,11 @@ pub async fn series(
         person.must_see(&name.namespace)?;
     }
     let asked = Asked { measures, select, step_s: request.step_s() };
-    let sight = sources.sight(&person.scope, &times_s);
-    let ask = move |query: &Query| query::series(query, times_s, &asked);
+    let plan = sources.plan(&times_s, asked.step_s).await;
+    let along = sources.replicas.series(&plan, &asked.measures, &asked.select);
+    let query = sources.desk.query.clone();
+    let sight = sources.sight(&person.scope, &times_s).await;
+    let ask = move |query: &Query| query::series_along(query, &plan, &asked, along);
     let encode = |answered: Answered<query::Points>| {
         let span = Span::new(&answered, sight);
         let query::Points { times, series } = answered.answer;
@@ -243,7 +266,7 @@ pub async fn series(
         });
         json(&SeriesOut { span, times, series: series.collect() })
     };
-    sources.desk.answer(ask, encode).await
+    sources.desk.answer(query, ask, encode).await
 }
 
 #[derive(Serialize)]
@@ -278,10 +301,11 @@ pub async fn workloads(
     let namespaces = namespaces(&request, &person)?;
     let search = request.one("search").unwrap_or_default().to_lowercase();
     let limit = request.limit(&LIMIT_WORKLOADS);
-    let sight = sources.sight(&person.scope, &times_s);
+    let sight = sources.sight(&person.scope, &times_s).await;
     let places = sources.inventory.places();
     let scope = person.scope.clone();
     let select = Select { scope, namespaces: namespaces.clone(), ..Select::default() };
+    let query = sources.asked(&times_s, &select);
     let ask = move |query: &Query| {
         query::workloads(query, times_s, &select, |it| {
             (namespaces.is_empty() || namespaces.iter().any(|name| **name == *it.namespace))
@@ -306,7 +330,7 @@ pub async fn workloads(
         let workloads = workloads.collect();
         json(&WorkloadsOut { span, workloads, truncated: answered.answer.len() > limit })
     };
-    sources.desk.answer(ask, encode).await
+    sources.desk.answer(query, ask, encode).await
 }
 
 #[derive(Serialize)]
@@ -347,9 +371,10 @@ pub async fn workload(
     let name = Name::new(&namespace, &kind, &name);
     person.must_see(&name.namespace)?;
     let pods = sources.inventory.pods_of(&name.namespace, &name.kind, &name.name);
-    let sight = sources.sight(&person.scope, &times_s);
+    let sight = sources.sight(&person.scope, &times_s).await;
     let failures = sources.failures(&name, &person.scope).await;
     let (asked, scope) = (name.clone(), person.scope.clone());
+    let query = sources.asked(&times_s, &query::of_page(&asked, scope.clone()));
     let ask = move |query: &Query| query::page(query, times_s, &asked, scope);
     let encode = move |answered: Answered<Option<query::Page>>| {
         let seconds = answered.seconds();
@@ -383,7 +408,7 @@ pub async fn workload(
             failures,
         })
     };
-    sources.desk.answer(ask, encode).await
+    sources.desk.answer(query, ask, encode).await
 }
 
 /// Those that are asked for, all of which must be seen.

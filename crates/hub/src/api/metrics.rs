@@ -15,6 +15,7 @@ use super::Sources;
 use crate::hubble::{Hubble, Method};
 use crate::ingest;
 use crate::inventory::Totals;
+use crate::replica;
 use crate::store::{Facts, Level};
 use crate::stream::Refusal;
 
@@ -442,6 +443,36 @@ impl View {
         )
     }
 
+    fn replicas(&self, out: &mut Families<'_>) -> fmt::Result {
+        let facts = || self.0.iter().flat_map(|it| it.sources.replicas.facts());
+        let value = |value: fn(&replica::Counters) -> &AtomicU64| {
+            self.0.iter().map(move |it| (vec![], get(value(&it.sources.replicas.counters))))
+        };
+        out.gauge(
+            "amphipod_hub_replica_up",
+            "1 if this other replica of the hub answers.",
+            facts().map(|it| {
+                let up = u64::from(it.error.is_empty());
+                (vec![("replica", it.name.to_string().into())], up)
+            }),
+        )?;
+        out.counter(
+            "amphipod_hub_replica_questions_total",
+            "Questions that other replicas were asked.",
+            value(|it| &it.asked),
+        )?;
+        out.counter(
+            "amphipod_hub_replica_unanswered_total",
+            "Those that were not answered, or not in time: answers that lacked a replica said so.",
+            value(|it| &it.unanswered),
+        )?;
+        out.counter(
+            "amphipod_hub_replica_unsure_total",
+            "Agents that came while a replica could not be asked how far it had heard them: some of their rows may count twice.",
+            value(|it| &it.unsure),
+        )
+    }
+
     fn process(&self, out: &mut Families<'_>) -> fmt::Result {
         let version = labels([("version", env!("CARGO_PKG_VERSION"))]);
         out.gauge("amphipod_build_info", "1: this version runs.", [(version, 1_u64)])?;
@@ -475,6 +506,7 @@ impl Collector for View {
         self.ingest(&mut out)?;
         self.history(&mut out)?;
         self.hubble(&mut out)?;
+        self.replicas(&mut out)?;
         self.process(&mut out)
     }
 }

@@ -28,6 +28,7 @@ use crate::ingest::Ingest;
 use crate::kube::Watches;
 use crate::observe::Observers;
 use crate::query::Query;
+use crate::replica::Replicas;
 use crate::stream::Agents;
 use crate::ui;
 use history::Desk;
@@ -43,6 +44,7 @@ pub struct Sources {
     ingest: Arc<Ingest>,
     observers: Arc<Observers>,
     access: Arc<Access>,
+    pub replicas: Arc<Replicas>,
     desk: Desk,
     /// If it is served.
     pub hubble: Option<Arc<Hubble>>,
@@ -59,8 +61,10 @@ impl Sources {
         ingest: Arc<Ingest>,
         observers: Arc<Observers>,
         access: Arc<Access>,
+        replicas: Arc<Replicas>,
+        query: Query,
     ) -> Self {
-        let desk = Desk::new(Query::new(ingest.clone()));
+        let desk = Desk::new(query);
         let (meter, scrapes) = (Meter::new(), Scrapes::default());
         let hubble = None;
         Self {
@@ -71,6 +75,7 @@ impl Sources {
             ingest,
             observers,
             access,
+            replicas,
             desk,
             hubble,
             meter,

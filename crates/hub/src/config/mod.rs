@@ -1,6 +1,7 @@
 //! The hub's configuration: one TOML file, every key optional.
 
 mod access;
+mod peer;
 mod raw;
 
 use std::net::SocketAddr;
@@ -13,6 +14,7 @@ use daemon::config::{count, file, listen, quoted, span, wrong};
 
 pub(crate) use access::is_safe;
 pub use access::{Access, Oidc};
+pub use peer::Peer;
 
 use crate::store::PerLevel;
 
@@ -26,6 +28,8 @@ pub struct Config {
     /// Anybody may ask, also beyond this host.
     pub open_api: bool,
     pub access: Access,
+    /// Where this hub's replicas are.
+    pub peers: Vec<Peer>,
     pub drain: Duration,
     pub kube: Kube,
     pub inventory: Inventory,
@@ -65,6 +69,8 @@ pub struct Inventory {
     pub tls: Option<Tls>,
     /// For whom service accounts' tokens must be meant; `None`: none are taken.
     pub audience: Option<String>,
+    /// Plain text is allowed beyond this host.
+    pub insecure: bool,
     pub log_entries: usize,
     pub max_agents: usize,
     pub max_addresses: usize,
@@ -96,6 +102,8 @@ impl Config {
         let raw::Raw { hub, access, oidc, kube, inventory, history, hubble } =
             daemon::config::parse(text)?;
         let access = self::access::access(access, oidc)?;
+        let inventory = self::inventory(inventory)?;
+        let peers = peer::peers(&hub.peers, &inventory)?;
         let second = Duration::from_secs(1);
         Ok(Self {
             listen: listen("hub.listen", &hub.listen)?,
@@ -111,7 +119,8 @@ impl Config {
                 annotations: keys("kube.annotations", kube.annotations)?,
                 streamed: kube.streamed,
             },
-            inventory: self::inventory(inventory)?,
+            inventory,
+            peers,
             history: self::history(history)?,
         })
     }
@@ -146,6 +155,7 @@ fn inventory(raw: raw::Inventory) -> Result<Inventory, Error> {
         listen: address,
         tls,
         audience,
+        insecure: raw.insecure,
         log_entries: count("inventory.log_entries", raw.log_entries, 16..=1 << 24)? as usize,
         max_agents: count("inventory.max_agents", raw.max_agents, 1..=1 << 17)? as usize,
         max_addresses: count("inventory.max_addresses", raw.max_addresses, 16..=1 << 18)? as usize,

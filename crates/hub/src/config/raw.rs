@@ -28,6 +28,9 @@ section!(Hub {
     key: String = "",
     /// Answer everything beyond this host, to anybody who reaches listen.
     open_api: bool = false,
+    /// URLs at which the replicas of this hub take agents (inventory.listen): all addresses that a name has are asked, but
+    /// for our own, and an answer is made of what each has.
+    peers: Vec<String> = Vec::<String>::new(),
     /// How long a stop may take.
     drain: String = "5s",
 });

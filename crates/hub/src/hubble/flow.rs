@@ -170,7 +170,7 @@ fn endpoint(end: &End, node: &str) -> wire::Endpoint {
         labels.push(format!("k8s:io.kubernetes.pod.namespace={namespace}"));
     }
     let workload = match (&end.workload, &end.workload_kind) {
-        (Some(name), Some(kind)) if reserved.is_none() => {
+        (Some(name), Some(kind)) if !matches!(&**kind, model::row::End::EXTERNAL | "Host") => {
             Some(wire::Workload { name: name.to_string(), kind: kind.to_string() })
         }
         _ => None,
@@ -192,6 +192,8 @@ fn identity(end: &End, node: &str) -> (u32, Option<&'static str>) {
         (Some(model::row::End::EXTERNAL), _) => (WORLD, Some("world")),
         (Some("Host"), Some(name)) if name == node => (HOST, Some("host")),
         (Some("Host"), _) => (REMOTE_NODE, Some("remote-node")),
+        // What runs beside pods is the host to Hubble's users; the workload says what it is.
+        (Some("Process" | "SystemdUnit" | "Session"), _) => (HOST, Some("host")),
         (kind, Some(name)) => {
             let parts = [end.namespace.as_deref(), kind, Some(name)];
             let bytes: Vec<u8> =
@@ -229,4 +231,30 @@ fn uuid(text: &[u8]) -> String {
 
 fn text(text: &Option<std::sync::Arc<str>>) -> String {
     text.as_deref().unwrap_or_default().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_runs_beside_pods_is_the_host() {
+        let check = |kind: &str, name: &str, label: &str, workloads: usize| {
+            let end = End {
+                workload_kind: Some(kind.into()),
+                workload: Some(name.into()),
+                ..End::default()
+            };
+            let endpoint = endpoint(&end, "n1");
+            assert_eq!(
+                (&endpoint.labels[..], endpoint.workloads.len()),
+                (&[label.to_owned()][..], workloads)
+            );
+        };
+        check("SystemdUnit", "sshd.service", "reserved:host", 1);
+        check("Process", "curl", "reserved:host", 1);
+        check("Host", "n1", "reserved:host", 0);
+        check("Host", "n2", "reserved:remote-node", 0);
+        check(model::row::End::EXTERNAL, "example.org", "reserved:world", 0);
+    }
 }

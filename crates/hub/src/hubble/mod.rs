@@ -37,6 +37,7 @@ use crate::Inventory;
 use crate::access::Access;
 use crate::ingest::Ingest;
 use crate::observe::Observers;
+use crate::replica::Replicas;
 
 pub use listener::listen;
 
@@ -49,6 +50,7 @@ pub struct Hubble {
     ingest: Arc<Ingest>,
     observers: Arc<Observers>,
     access: Arc<Access>,
+    replicas: Arc<Replicas>,
     /// Whether clients come with TLS.
     tls: bool,
     started: Instant,
@@ -95,6 +97,7 @@ impl Hubble {
         ingest: Arc<Ingest>,
         observers: Arc<Observers>,
         access: Arc<Access>,
+        replicas: Arc<Replicas>,
         tls: bool,
         cancel: CancellationToken,
     ) -> Arc<Self> {
@@ -103,6 +106,7 @@ impl Hubble {
             ingest,
             observers,
             access,
+            replicas,
             tls,
             started: Instant::now(),
             cancel,
@@ -143,8 +147,10 @@ impl Observer for Service {
         };
         let request = request::Request::parse(request.get_ref(), person.scope).map_err(refuse)?;
         let busy = |error: crate::observe::TooMany| Status::resource_exhausted(error.to_string());
-        let listener =
-            hubble.observers.ask(request.ask.clone()).map_err(|error| refuse(busy(error)))?;
+        let listener = hubble
+            .replicas
+            .observe(&hubble.observers, request.ask.clone())
+            .map_err(|error| refuse(busy(error)))?;
         let (out, responses) = mpsc::channel(OUTGOING);
         let counters = hubble.counters.sessions.clone();
         let session = session::Session { counters, request, listener, out };
@@ -157,7 +163,7 @@ impl Observer for Service {
         request: Request<GetNodesRequest>,
     ) -> Result<Response<GetNodesResponse>, Status> {
         let person = self.0.person(Method::GetNodes, request.metadata()).await?;
-        Ok(Response::new(self.0.nodes(&person.scope)))
+        Ok(Response::new(self.0.nodes(&person.scope).await))
     }
 
     async fn get_namespaces(
@@ -173,7 +179,7 @@ impl Observer for Service {
         request: Request<ServerStatusRequest>,
     ) -> Result<Response<ServerStatusResponse>, Status> {
         let person = self.0.person(Method::ServerStatus, request.metadata()).await?;
-        Ok(Response::new(self.0.status(&person.scope)))
+        Ok(Response::new(self.0.status(&person.scope).await))
     }
 }
 
@@ -184,13 +190,16 @@ impl Health for Service {
         request: Request<HealthCheckRequest>,
     ) -> Result<Response<HealthCheckResponse>, Status> {
         match &*request.get_ref().service {
-            "" | "observer.Observer" => {
+            // Hubble's own name for it, and the service's.
+            "" | "hubble.server.Observer" | "observer.Observer" => {
                 let status = health_check_response::ServingStatus::Serving.into();
                 Ok(Response::new(HealthCheckResponse { status }))
             }
             other => {
                 let other = model::text::printable(other.as_bytes());
-                Err(Status::not_found(format!("no service {other:?} here; observer.Observer is")))
+                Err(Status::not_found(format!(
+                    "no service {other:?} here; hubble.server.Observer is"
+                )))
             }
         }
     }

@@ -14,7 +14,7 @@ use super::Hubble;
 const MOST_NAMES: usize = 100;
 
 impl Hubble {
-    pub(super) fn nodes(&self, scope: &Scope) -> GetNodesResponse {
+    pub(super) async fn nodes(&self, scope: &Scope) -> GetNodesResponse {
         let now = Timestamp::now();
         let mut nodes: BTreeMap<String, Node> = BTreeMap::new();
         let known = self.inventory.nodes();
@@ -22,7 +22,8 @@ impl Hubble {
         for name in known.iter().map(ToString::to_string) {
             nodes.insert(name.clone(), Node { name, state, ..Node::default() });
         }
-        for it in self.ingest.nodes() {
+        let (all, _) = self.replicas.nodes(&self.ingest, false).await;
+        for it in all {
             let connected = it.streams > 0;
             // One that has left the cluster.
             if !connected && !known.is_empty() && !nodes.contains_key(&*it.name) {
@@ -30,7 +31,7 @@ impl Hubble {
             }
             let state =
                 if connected { NodeState::NodeConnected } else { NodeState::NodeUnavailable };
-            let uptime = now.since(Timestamp(it.life()));
+            let uptime = now.since(Timestamp(it.life));
             let node = Node {
                 name: it.name.to_string(),
                 version: match &*it.version {
@@ -67,8 +68,8 @@ impl Hubble {
         GetNamespacesResponse { namespaces: names.map(namespace).collect() }
     }
 
-    pub(super) fn status(&self, scope: &Scope) -> ServerStatusResponse {
-        let nodes = self.nodes(scope).nodes;
+    pub(super) async fn status(&self, scope: &Scope) -> ServerStatusResponse {
+        let nodes = self.nodes(scope).await.nodes;
         let (connected, unavailable): (Vec<Node>, Vec<Node>) =
             nodes.into_iter().partition(|it| it.state == i32::from(NodeState::NodeConnected));
         let sum = |value: fn(&Node) -> u64| connected.iter().map(value).sum();

@@ -7,10 +7,12 @@ pub fn number(kernel: &str) -> i32 {
         "NETFILTER_DROP" | "BPF_CGROUP_EGRESS" => 133,
         "IP_CSUM" | "TCP_CSUM" | "UDP_CSUM" | "ICMP_CSUM" | "SKB_CSUM" | "IP_INHDR"
         | "PKT_TOO_SMALL" | "HDR_TRUNC" => 134,
+        "PKT_TOO_BIG" => 136,
         "UNHANDLED_PROTO" => 139,
         "IP_NOPROTO" => 142,
         "IPV6_BAD_EXTHDR" => 156,
         "IP_OUTNOROUTES" | "IP_INNOROUTES" => 169,
+        "NO_SOCKET" => 178,
         _ => 0,
     }
 }

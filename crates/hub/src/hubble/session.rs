@@ -91,22 +91,18 @@ impl Session {
     async fn kept(&mut self) -> Result<(), Gone> {
         let Request { most, first, follow, all, .. } = self.request;
         let until = Instant::now() + if follow { GATHER } else { PATIENCE };
-        let mut waiting = self.listener.nodes.clone();
         let mut kept = Kept { most, first, flows: Vec::new(), dropped: 0 };
         let mut others = Vec::new();
-        while !waiting.is_empty() {
+        while !self.listener.is_answered() {
             let Ok(Some(event)) = timeout_at(until, self.listener.next()).await else { break };
-            if let Event::End { node, .. } = &event {
-                waiting.retain(|it| it != node);
-            }
             let before = others.len();
             self.take(event, &mut others);
             let flows = others.split_off(before).into_iter().filter_map(|it| kept.push(it));
             others.extend(flows.collect::<Vec<_>>());
         }
         kept.trim();
-        if !follow && !waiting.is_empty() {
-            let names = waiting.iter().map(ToString::to_string).collect();
+        if !follow && !self.listener.is_answered() {
+            let names = self.listener.unanswered().map(ToString::to_string).collect();
             let why = format!("no answer within {} s", PATIENCE.as_secs());
             others.push(nodes(NodeState::NodeUnavailable, names, &why));
         }
@@ -131,7 +127,15 @@ impl Session {
             Event::End { node, error } if !error.is_empty() => {
                 responses.push(nodes(NodeState::NodeError, vec![node.to_string()], &error));
             }
-            Event::End { .. } => {}
+            Event::Joined { nodes: all, .. } if !all.is_empty() => {
+                let all = all.iter().map(ToString::to_string).collect();
+                responses.push(nodes(NodeState::NodeConnected, all, ""));
+            }
+            Event::Left { replica, error } if !error.is_empty() => {
+                let names = vec![replica.to_string()];
+                responses.push(nodes(NodeState::NodeUnavailable, names, &error));
+            }
+            Event::End { .. } | Event::Joined { .. } | Event::Left { .. } => {}
         }
     }
 

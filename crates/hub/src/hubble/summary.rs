@@ -11,7 +11,12 @@ pub fn of(line: &Line) -> String {
         (Kind::Drop, _) => {
             let reason = line.reason.as_deref().unwrap_or("unknown reason");
             let packets = line.packets.unwrap_or(1);
-            format!("{} dropped: {reason}, {}", line.protocol, counted(packets, "packet"))
+            // A number says little, and 0 nothing.
+            let protocol = match line.protocol.bytes().all(|it| it.is_ascii_digit()) {
+                true => "Packet",
+                false => &line.protocol,
+            };
+            format!("{protocol} dropped: {reason}, {}", counted(packets, "packet"))
         }
         (Kind::Flow, _) => {
             let mut text = format!("{} traffic", line.protocol);
@@ -83,5 +88,26 @@ fn span(us: u64) -> String {
         0..1_000 => format!("{us} µs"),
         1_000..1_000_000 => format!("{:.3} ms", us as f64 / 1e3),
         _ => format!("{:.3} s", us as f64 / 1e6),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_dropped_packet_has_a_protocol_that_is_a_word() {
+        let check = |protocol: &'static str, expected: &str| {
+            let line = Line {
+                kind: Kind::Drop,
+                protocol: protocol.into(),
+                reason: Some("NO_SOCKET".into()),
+                packets: Some(2),
+                ..Line::default()
+            };
+            assert_eq!(of(&line), expected);
+        };
+        check("TCP", "TCP dropped: NO_SOCKET, 2 packets");
+        check("0", "Packet dropped: NO_SOCKET, 2 packets");
     }
 }

@@ -28,12 +28,15 @@ pub struct Node {
     pub lost: u64,
     pub programs: Vec<Program>,
     pub records: Kept,
-    life: u64,
+    /// When its agent's process started, in nanoseconds since 1970; 0: it told nothing.
+    pub life: u64,
+    /// How often it was handed over to another replica: what comes on a stream from before is not taken.
+    pub(crate) given: u64,
     /// Of this life.
-    received: u64,
-    stored: u64,
+    pub(crate) received: u64,
+    pub(crate) stored: u64,
     /// The end of the last interval that was told, in seconds since 1970.
-    until_s: u64,
+    pub(crate) until_s: u64,
 }
 
 /// The records that a node's agent can be asked for.
@@ -43,13 +46,6 @@ pub struct Kept {
     pub most: u64,
     /// Since its start.
     pub seen: u64,
-}
-
-impl Node {
-    /// When the agent's process started, in nanoseconds since 1970, as far as it told anything.
-    pub fn life(&self) -> u64 {
-        self.life
-    }
 }
 
 /// A BPF program's verdict.
@@ -93,6 +89,33 @@ impl Nodes {
         let node = self.node(name);
         node.streams = node.streams.saturating_sub(1);
         node.last_seen = Timestamp::now();
+    }
+
+    /// How far a node's agent has come elsewhere.
+    pub fn adopt(&mut self, name: &Arc<str>, it: &Position, until_s: u64) {
+        let node = self.node(name);
+        if it.life > node.life {
+            (node.life, node.received, node.stored) = (it.life, 0, 0);
+        }
+        if it.life == node.life {
+            node.received = node.received.max(it.sequence);
+            node.stored = node.stored.max(it.sequence);
+            node.until_s = node.until_s.max(until_s);
+        }
+    }
+
+    /// Nothing more is taken from streams that there are: how far it has come, and the end of the last interval.
+    pub fn hand_over(&mut self, name: &str) -> Option<(Position, u64)> {
+        let node = self.0.get_mut(name)?;
+        node.given += 1;
+        let position =
+            Position { node: node.name.clone(), life: node.life, sequence: node.received };
+        // What goes on there from now on is told to others.
+        Some((position, std::mem::take(&mut node.until_s)))
+    }
+
+    pub fn given(&self, name: &str) -> u64 {
+        self.0.get(name).map_or(0, |node| node.given)
     }
 
     pub fn streams(&self, name: &str) -> usize {
