@@ -22,6 +22,9 @@ use crate::output;
 use control_plane::ControlPlane;
 
 const ZONE: &str = "zone-a";
+/// Where Hubble's clients look without being told.
+const HUBBLE: SocketAddr =
+    SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 4245);
 /// Requests per second beyond which the shop, and not its observer, would be tested.
 const MAX_LOAD: f64 = 10_000.0;
 
@@ -34,6 +37,9 @@ pub struct Args {
     /// Serve the hub's pages and API here
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:7171")]
     listen: SocketAddr,
+    /// Serve Cilium's Hubble clients here [default: 127.0.0.1:4245; another port if that is taken]
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    hubble: Option<SocketAddr>,
     /// Serve the local command line here [default: /run/amphipod/agent.sock; another if an agent has that]
     #[arg(long, value_name = "PATH")]
     socket: Option<PathBuf>,
@@ -74,8 +80,9 @@ pub fn run(args: Args) -> anyhow::Result<()> {
     };
     config.cgroup = subtree(&cluster)?;
     let socket = config.socket.clone();
-    let control_plane =
-        ControlPlane::start(changes, &cluster.node().instance().directory(), args.listen)?;
+    let directory = cluster.node().instance().directory();
+    let hubble = args.hubble.unwrap_or_else(|| free(HUBBLE));
+    let control_plane = ControlPlane::start(changes, &directory, args.listen, hubble)?;
     control_plane.tell(&mut config.metadata);
     let app = App::start(config, None)?;
     let agent = app.address().context("the agent listens nowhere")?;
@@ -111,6 +118,14 @@ fn free_socket(place: u16) -> PathBuf {
         }
         // Any other fault is told by the agent when it starts.
         _ => PathBuf::from(Config::SOCKET),
+    }
+}
+
+/// This address, or another port of its.
+fn free(usual: SocketAddr) -> SocketAddr {
+    match std::net::TcpListener::bind(usual) {
+        Ok(_) => usual,
+        Err(_) => SocketAddr::new(usual.ip(), 0),
     }
 }
 
@@ -164,6 +179,12 @@ mod tests {
         for wrong in ["0", "-1", "NaN", "inf", "1e9", "many", ""] {
             check(wrong, None);
         }
+    }
+
+    #[test]
+    fn a_port_that_is_taken_is_left_alone() {
+        let taken = std::net::TcpListener::bind(control_plane::LOOPBACK).unwrap();
+        assert_eq!(free(taken.local_addr().unwrap()).port(), 0);
     }
 
     #[test]

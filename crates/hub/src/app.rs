@@ -16,9 +16,12 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::access::Access;
 use crate::api::{MetricsView, Sources, router};
+use crate::hubble::{self, Hubble};
 use crate::ingest::{self, Ingest, flush_regularly};
 use crate::kube::{self, Watches};
 use crate::observe::Observers;
+use crate::query::Query;
+use crate::replica::{self, Replicas};
 use crate::store::{Memory, Sqlite, Store};
 use crate::stream::{Agents, Reviewer, listen};
 use crate::{Config, Error, Inventory, config};
@@ -28,6 +31,7 @@ pub struct App {
     config: Config,
     http: Option<SocketAddr>,
     agents: SocketAddr,
+    hubble: Option<SocketAddr>,
     inventory: Arc<Inventory>,
     supervisor: Supervisor,
     stop: DropGuard,
@@ -54,24 +58,18 @@ impl App {
     /// # Errors
     /// An address is taken, or a certificate cannot be used.
     pub fn start(config: Config) -> Result<Self, Error> {
-        let tls = config.inventory.tls.as_ref().map(|it| {
-            let own = Files { certificate: it.certificate.clone(), key: it.key.clone() };
-            let clients = match &it.client_ca {
-                None => Clients::Any,
-                Some(path) if config.inventory.audience.is_some() => Clients::MayShow(path.clone()),
-                Some(path) => Clients::MustShow(path.clone()),
-            };
-            tls::Server::new(own, clients, &[tls::HTTP2])
-        });
-        let tls = tls.transpose()?;
-        let https = config.tls.as_ref().map(|it| {
-            let own = Files { certificate: it.certificate.clone(), key: it.key.clone() };
-            tls::Server::new(own, Clients::Any, &[tls::HTTP1])
-        });
-        let https = https.transpose()?;
+        let tokens = config.inventory.audience.is_some();
+        let tls = config.inventory.tls.as_ref();
+        let tls = tls.map(|it| server(it, tokens, &[tls::HTTP2])).transpose()?;
+        let https = config.tls.as_ref().map(|it| server(it, false, &[tls::HTTP1])).transpose()?;
+        let hubble_tls = config.hubble.as_ref().and_then(|it| it.tls.as_ref());
+        let hubble_tls = hubble_tls.map(|it| server(it, false, &[tls::HTTP2])).transpose()?;
         let inventory = Inventory::new(config.inventory.log_entries, config.inventory.broadcast);
         let access = Arc::new(Access::new(&config, inventory.clone())?);
+        let replicas = Replicas::new(&config)?;
         let (agents, agents_at) = bind(config.inventory.listen, "inventory.listen")?;
+        let hubble = config.hubble.as_ref().map(|it| bind(it.listen, "hubble.listen"));
+        let hubble = hubble.transpose()?;
         let http = config.listen.map(|address| bind(address, "--listen")).transpose()?;
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(THREADS)
@@ -89,36 +87,78 @@ impl App {
             .audience
             .clone()
             .map(|audience| Reviewer::new(kube::access(&config.kube), audience));
-        let served =
-            Agents::new(inventory.clone(), config.inventory.clone(), reviewer, cancel.clone());
+        let served = Agents::new(
+            inventory.clone(),
+            config.inventory.clone(),
+            reviewer,
+            replicas.hosts().map(str::to_owned).collect(),
+            cancel.clone(),
+        );
         let ingest = Ingest::new(store(&config.history)?, &config.history, now_s())?;
         let observers = Arc::new(Observers::default());
         let telemetry = ingest::Service {
             ingest: ingest.clone(),
             observers: observers.clone(),
             agents: served.clone(),
+            replicas: replicas.clone(),
         };
-        let sources = Arc::new(Sources::new(
+        let query = Query::new(ingest.clone());
+        let to_replicas = replica::Service::new(
+            replicas.clone(),
+            ingest.clone(),
+            observers.clone(),
+            served.clone(),
+            query.clone(),
+        );
+        let mut sources = Sources::new(
             inventory.clone(),
             served.clone(),
             watches.clone(),
             tls.clone(),
             ingest.clone(),
-            observers,
+            observers.clone(),
             access.clone(),
             Exports::new(&config.export, &Resolver::default().function())?,
-        ));
+            replicas.clone(),
+            query,
+        );
+        let hubble_at = hubble.as_ref().map(|(_, address)| *address);
+        if let Some((listener, _)) = hubble {
+            let served = Hubble::new(
+                inventory.clone(),
+                ingest.clone(),
+                observers,
+                access.clone(),
+                replicas.clone(),
+                hubble_tls.is_some(),
+                cancel.clone(),
+            );
+            sources.hubble = Some(served.clone());
+            supervise_hubble(&mut supervisor, listener, served, hubble_tls);
+        }
+        let sources = Arc::new(sources);
         supervise_watches(&mut supervisor, &config, &inventory, watches);
-        supervise_agents(&mut supervisor, agents, served, tls, telemetry);
+        supervise_agents(&mut supervisor, agents, served, tls, telemetry, to_replicas);
+        supervise_replicas(&mut supervisor, replicas);
         supervise_flushes(&mut supervisor, ingest.clone());
         let http_at = http.as_ref().map(|(_, address)| *address);
         supervise_files(&mut supervisor, &access, https.clone());
         supervise_exports(&mut supervisor, &sources);
         supervise_http(&mut supervisor, http.map(|(listener, _)| listener), https, sources, access);
-        let shown = http_at.map_or("off".into(), |address| address.to_string());
-        tracing::info!(address = %shown, agents = %agents_at, "hub started");
+        let shown = |at: Option<SocketAddr>| at.map_or("off".into(), |address| address.to_string());
+        let (address, hubble) = (shown(http_at), shown(hubble_at));
+        tracing::info!(%address, agents = %agents_at, %hubble, "hub started");
         let runtime = Background(Some(runtime));
-        Ok(Self { config, http: http_at, agents: agents_at, inventory, supervisor, stop, runtime })
+        Ok(Self {
+            config,
+            http: http_at,
+            agents: agents_at,
+            hubble: hubble_at,
+            inventory,
+            supervisor,
+            stop,
+            runtime,
+        })
     }
 
     /// Where HTTP is served: the port is the real one also where 0 was configured.
@@ -129,6 +169,11 @@ impl App {
     /// Where agents connect.
     pub fn agents_address(&self) -> SocketAddr {
         self.agents
+    }
+
+    /// Where Hubble's clients connect.
+    pub fn hubble_address(&self) -> Option<SocketAddr> {
+        self.hubble
     }
 
     pub fn inventory(&self) -> &Arc<Inventory> {
@@ -161,6 +206,21 @@ impl App {
         tracing::info!("hub stopped");
         ended
     }
+}
+
+/// `tokens`: clients may prove who they are without a certificate.
+fn server(
+    it: &config::Tls,
+    tokens: bool,
+    protocols: &'static [&'static [u8]],
+) -> Result<tls::Server, tls::Error> {
+    let own = Files { certificate: it.certificate.clone(), key: it.key.clone() };
+    let clients = match &it.client_ca {
+        None => Clients::Any,
+        Some(path) if tokens => Clients::MayShow(path.clone()),
+        Some(path) => Clients::MustShow(path.clone()),
+    };
+    tls::Server::new(own, clients, protocols)
 }
 
 fn store(config: &config::History) -> Result<Arc<dyn Store>, Error> {
@@ -223,6 +283,7 @@ fn supervise_agents(
     agents: Arc<Agents>,
     tls: Option<tls::Server>,
     telemetry: ingest::Service,
+    replicas: replica::Service,
 ) {
     let again = Policy::Restart(Backoff::default());
     if let Some(tls) = tls.clone() {
@@ -230,13 +291,45 @@ fn supervise_agents(
     }
     supervisor.task("agents", again, move |cancel| {
         let (listener, agents, tls) = (listener.try_clone(), agents.clone(), tls.clone());
-        let telemetry = telemetry.clone();
+        let (telemetry, replicas) = (telemetry.clone(), replicas.clone());
         async move {
             let listener = listener.and_then(TcpListener::from_std);
             let listener = listener.map_err(|error| error.to_string())?;
-            listen(agents, listener, tls, telemetry, cancel)
+            listen(agents, listener, tls, telemetry, replicas, cancel)
                 .await
                 .map_err(|error| error.to_string())
+        }
+    });
+}
+
+fn supervise_replicas(supervisor: &mut Supervisor, replicas: Arc<Replicas>) {
+    if let Some(tls) = replicas.tls() {
+        supervise_reload(supervisor, "replicas' authorities", Arc::clone(tls));
+    }
+    supervisor.task("replicas", Policy::Restart(Backoff::default()), move |cancel| {
+        let replicas = replicas.clone();
+        async move {
+            replicas.run(cancel).await;
+            Ok::<_, Infallible>(())
+        }
+    });
+}
+
+fn supervise_hubble(
+    supervisor: &mut Supervisor,
+    listener: std::net::TcpListener,
+    hubble: Arc<Hubble>,
+    tls: Option<tls::Server>,
+) {
+    if let Some(tls) = tls.clone() {
+        supervise_reload(supervisor, "hubble's certificates", Arc::clone(&tls));
+    }
+    supervisor.task("hubble", Policy::Restart(Backoff::default()), move |cancel| {
+        let (listener, hubble, tls) = (listener.try_clone(), hubble.clone(), tls.clone());
+        async move {
+            let listener = listener.and_then(TcpListener::from_std);
+            let listener = listener.map_err(|error| error.to_string())?;
+            hubble::listen(hubble, listener, tls, cancel).await.map_err(|error| error.to_string())
         }
     });
 }

@@ -5,18 +5,21 @@
 //! API server.
 //!
 //! What agents tell goes the other way: [`ingest`] (each batch once) → [`store`] (levels of time, in memory or in a
-//! database). People are let in by [`access`], and see what they may.
+//! database). Live records are asked of agents when somebody wants to see them ([`observe`]), over HTTP or by Hubble's
+//! clients ([`hubble`]). People are let in by [`access`], and see what they may.
 
 mod access;
 mod api;
 mod app;
 pub mod config;
 mod error;
+pub mod hubble;
 pub mod ingest;
 pub mod inventory;
 mod kube;
 pub mod observe;
 pub mod query;
+pub mod replica;
 pub mod store;
 pub mod stream;
 mod ui;

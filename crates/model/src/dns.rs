@@ -66,6 +66,12 @@ pub fn code_name(code: u16) -> Option<&'static str> {
     })
 }
 
+/// The code behind a name, `RCODE15` included; `None`: there is no such name.
+pub fn code_of(name: &str) -> Option<u16> {
+    let numbered = name.strip_prefix("RCODE").and_then(|number| number.parse().ok());
+    numbered.or_else(|| (0..=23).find(|code| code_name(*code) == Some(name)))
+}
+
 /// `AAAA`; `TYPE1234` for a type without a name here (RFC 3597).
 pub fn type_name(kind: u16) -> Cow<'static, str> {
     let name = match kind {
@@ -110,6 +116,11 @@ mod tests {
     #[test]
     fn names_are_found() {
         assert_eq!((code_name(2), code_name(12)), (Some("SERVFAIL"), None));
+        assert_eq!(
+            (code_of("SERVFAIL"), code_of("BADCOOKIE"), code_of("RCODE15")),
+            (Some(2), Some(23), Some(15))
+        );
+        assert_eq!(code_of("nonsense"), None);
         assert_eq!((type_name(28), type_name(999)), ("AAAA".into(), Cow::from("TYPE999")));
     }
 }

@@ -8,6 +8,8 @@ mod moment;
 mod network;
 mod term;
 
+pub use network::Network;
+
 use crate::{Record, Scope, Timestamp};
 use term::{Side, Term};
 

@@ -17,6 +17,7 @@ mod interrupt;
 mod inventory;
 mod lab;
 mod load;
+mod observe;
 mod options;
 mod processor;
 mod programs;
@@ -59,7 +60,7 @@ const WEB: &[Tool] = &[IP, ("wrk", "wrk"), ("nginx", "nginx")];
 const SIDECAR: &[Tool] = &[IP, ("wrk", "wrk"), ("nginx", "nginx"), ("haproxy", "haproxy")];
 
 /// In the order in which they run.
-const BENCHES: [Bench; 7] = [
+const BENCHES: [Bench; 8] = [
     Bench { name: "programs", tools: &[IP], binary: true, run: programs::run },
     Bench { name: "http", tools: WEB, binary: true, run: http::run },
     Bench { name: "agent", tools: WEB, binary: true, run: agent::run },
@@ -67,6 +68,7 @@ const BENCHES: [Bench; 7] = [
     Bench { name: "scale", tools: &[IP], binary: true, run: scale::run },
     Bench { name: "inventory", tools: &[IP], binary: true, run: inventory::run },
     Bench { name: "history", tools: &[], binary: false, run: history::run },
+    Bench { name: "observe", tools: &[IP], binary: true, run: observe::run },
 ];
 
 /// The processes of a load, and of simulated agents, which a bench starts itself.

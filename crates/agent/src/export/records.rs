@@ -135,6 +135,12 @@ impl Records {
         self.ring().records.len()
     }
 
+    /// Records that are kept, how many at most, and how many there have been.
+    pub fn kept(&self) -> [u64; 3] {
+        let ring = self.ring();
+        [ring.records.len() as u64, self.limits.buffer as u64, ring.head()]
+    }
+
     pub fn readers(&self) -> usize {
         self.ring().readers.iter().flatten().count()
     }

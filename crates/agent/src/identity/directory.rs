@@ -152,6 +152,12 @@ impl Directory {
         }
     }
 
+    /// How long after the last call the next record has waited long enough: then [`Self::tick`] gives it. `None`: none
+    /// waits.
+    pub fn due_in(&self) -> Option<Duration> {
+        self.pending.due().map(|due| due.since(self.names.at))
+    }
+
     /// The addresses to ask the feed for, and those not to ask for any longer, since the last call. Take them after
     /// each batch of observations and each tick: until then they are kept.
     pub fn take_wishes(&mut self) -> impl Iterator<Item = Wish> {

@@ -133,7 +133,8 @@ impl Config {
             proc_root: "/proc".into(),
             lookups: false,
             patience: Duration::from_secs(2),
-            peer_patience: Duration::from_millis(250),
+            // The other end's event waits in a ring as long as this one did: at most for one poll.
+            peer_patience: Duration::from_millis(150),
             backends: false,
             backend_patience: Duration::from_millis(250),
             interest_idle: Duration::from_secs(600),

@@ -99,6 +99,11 @@ impl Pending {
         self.parked.remove(&sequence)
     }
 
+    /// The earliest deadline.
+    pub fn due(&self) -> Option<Moment> {
+        self.deadlines.first().map(|(deadline, _)| *deadline)
+    }
+
     /// The next whose deadline has come.
     pub fn take_due(&mut self, at: Moment) -> Option<Parked> {
         let &(deadline, sequence) = self.deadlines.first()?;
@@ -154,6 +159,7 @@ mod tests {
         pending.park(see(2), start, Key::Cgroup(2), late);
         pending.park(see(3), start, Key::Cgroup(1), late);
         pending.park(see(4), start, Key::Address([10, 0, 0, 9].into()), start);
+        assert_eq!(pending.due(), Some(start));
         let port = |parked: Option<Parked>| parked.map(|parked| parked.observation.local.port());
         assert_eq!(port(pending.take_ready()), None);
         pending.wake(&Key::Cgroup(1));
@@ -162,6 +168,7 @@ mod tests {
         pending.put_back(first, Key::Cgroup(2), late);
         assert_eq!(port(pending.take_due(start)), Some(4));
         assert_eq!(port(pending.take_due(start)), None);
+        assert_eq!(pending.due(), Some(late));
         pending.wake(&Key::Cgroup(2));
         assert_eq!(port(pending.take_oldest()), Some(1));
         assert_eq!(port(pending.take_ready()), Some(2));

@@ -21,6 +21,8 @@ use crate::report::Spool;
 const TICK: Duration = Duration::from_millis(100);
 /// The same while the kernel has been asked for a backend: it answers within microseconds.
 const ASKED: Duration = Duration::from_millis(2);
+/// How often records are given up at most: who follows live must not wait for the next look.
+const PACE: Duration = Duration::from_millis(10);
 const EXPIRE: Duration = Duration::from_secs(5);
 /// Changes taken between two batches: a flood of metadata must not hold up observations.
 const CHANGES: usize = 4096;
@@ -109,7 +111,8 @@ impl Worker {
         let mut waiting = VecDeque::new();
         let (mut ticked, mut expired) = (Instant::now(), Instant::now());
         loop {
-            let more = self.receive(batches, &mut waiting, self.patience(ticked));
+            let due = self.directory.due_in().map(|due| Instant::now() + due.max(PACE));
+            let more = self.receive(batches, &mut waiting, self.patience(ticked, due));
             self.take_changes(&mut changes);
             self.take_answers();
             let next = waiting.pop_front();
@@ -123,7 +126,7 @@ impl Worker {
                 None if !more => break,
                 None => {}
             }
-            if ticked.elapsed() >= TICK {
+            if ticked.elapsed() >= TICK || due.is_some_and(|due| due <= Instant::now()) {
                 ticked = Instant::now();
                 self.tick();
             }
@@ -143,10 +146,11 @@ impl Worker {
         self.shared.records.close();
     }
 
-    /// How long to wait for a batch.
-    fn patience(&self, ticked: Instant) -> Duration {
+    /// How long to wait for a batch. `due`: when a record will have waited long enough for its name.
+    fn patience(&self, ticked: Instant, due: Option<Instant>) -> Duration {
         let asked = self.desk.as_ref().is_some_and(Desk::is_waiting);
-        TICK.saturating_sub(ticked.elapsed()).min(if asked { ASKED } else { TICK })
+        let due = due.map_or(TICK, |due| due.saturating_duration_since(Instant::now()));
+        TICK.saturating_sub(ticked.elapsed()).min(if asked { ASKED } else { TICK }).min(due)
     }
 
     /// Takes what the channel holds, after a wait for the first. Its depth cannot be seen from outside; what is taken

@@ -107,7 +107,7 @@ async fn tell(reporter: &Reporter, out: &mpsc::Sender<Report>, stored: u64) {
     let mut dictionary = Dictionary::default();
     let mut news = reporter.spool.news();
     let mut sent = stored;
-    let (mut told, mut asked) = (None, None::<Instant>);
+    let (mut told, mut kept, mut asked) = (None, None, None::<Instant>);
     loop {
         // Before it is looked for: what comes meanwhile is told as news.
         news.mark_unchanged();
@@ -118,6 +118,14 @@ async fn tell(reporter: &Reporter, out: &mpsc::Sender<Report>, stored: u64) {
                 let message = Report { kind: Some(Kind::Health(health_out(&health))) };
                 told = Some(health);
                 if out.send(message).await.is_err() {
+                    return;
+                }
+            }
+            let [records, most, seen] = reporter.records.kept();
+            let now = Kind::Kept(wire::Kept { records, most, seen });
+            if kept.as_ref() != Some(&now) {
+                kept = Some(now.clone());
+                if out.send(Report { kind: Some(now) }).await.is_err() {
                     return;
                 }
             }

@@ -24,11 +24,12 @@ pub struct ControlPlane {
 
 impl ControlPlane {
     /// Told of pods and services by `changes`, until its end. Leaves its kubeconfig in `directory`. The hub serves people
-    /// at `listen`.
+    /// at `listen`, and Hubble's clients at `hubble`.
     pub fn start(
         changes: Receiver<Change>,
         directory: &Path,
         listen: SocketAddr,
+        hubble: SocketAddr,
     ) -> anyhow::Result<Self> {
         let server = ApiServer::start(Options::default())?;
         let kubeconfig = directory.join("kubeconfig");
@@ -38,6 +39,7 @@ impl ControlPlane {
         config.kube.kubeconfig = Some(kubeconfig.clone());
         config.listen = Some(listen);
         config.inventory.listen = LOOPBACK;
+        config.hubble = Some(hub::config::Hubble { listen: hubble, tls: None });
         let hub = hub::App::start(config)?;
         let mut mirror = Mirror::new(server);
         let mirror = thread::Builder::new()
@@ -69,6 +71,11 @@ impl ControlPlane {
     /// Where the hub serves its API.
     pub fn hub(&self) -> Option<SocketAddr> {
         self.hub.address()
+    }
+
+    /// Where it serves Hubble's clients.
+    pub fn hubble(&self) -> Option<SocketAddr> {
+        self.hub.hubble_address()
     }
 
     /// Once the changes have ended.

@@ -40,6 +40,12 @@ pub fn text(
         let command = format!("curl -s http://{hub}/api/v1/openapi.json");
         commands.push((command, "what else it can be asked"));
     }
+    if let Some(hubble) = control_plane.hubble() {
+        commands.push((
+            format!("hubble observe --server {hubble} -f"),
+            "every record of the hub with the command line of Cilium's Hubble",
+        ));
+    }
     let kubeconfig = control_plane.kubeconfig().display();
     let command = format!("kubectl --kubeconfig {kubeconfig} get pods -A -w");
     commands.push((command, "the cluster as Kubernetes shows it"));

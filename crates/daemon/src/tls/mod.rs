@@ -17,7 +17,7 @@ mod tests;
 pub use client::Client;
 pub use error::Error;
 pub use files::Files;
-pub use node::node;
+pub use node::{is_for, node};
 pub use reload::{Facts, Reload};
 pub use server::{Clients, Server};
 

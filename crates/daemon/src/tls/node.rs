@@ -1,4 +1,6 @@
-//! Which node a certificate names.
+//! Whom a certificate names.
+
+use std::net::IpAddr;
 
 use rustls::pki_types::CertificateDer;
 use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
@@ -28,4 +30,20 @@ pub fn node(certificates: &[CertificateDer<'_>]) -> Option<String> {
     let named = node.bytes().all(|it| it.is_ascii_alphanumeric() || b"-._".contains(&it));
     let sure = named && !node.is_empty() && node.len() <= MOST_BYTES;
     (sure && nodes.all(|other| other == node)).then(|| node.to_owned())
+}
+
+/// Whether the first of these verified certificates is for this DNS name or IP address. A `*` in it stands for nothing.
+pub fn is_for(certificates: &[CertificateDer<'_>], host: &str) -> bool {
+    let certificate = certificates.first().and_then(|it| X509Certificate::from_der(it).ok());
+    let Some((_, certificate)) = certificate else { return false };
+    let Ok(Some(alternative)) = certificate.subject_alternative_name() else { return false };
+    let ip = host.parse::<IpAddr>().map(|it| match it {
+        IpAddr::V4(it) => it.octets().to_vec(),
+        IpAddr::V6(it) => it.octets().to_vec(),
+    });
+    alternative.value.general_names.iter().any(|name| match (name, &ip) {
+        (GeneralName::DNSName(name), Err(_)) => name.eq_ignore_ascii_case(host),
+        (GeneralName::IPAddress(bytes), Ok(ip)) => *bytes == &ip[..],
+        _ => false,
+    })
 }

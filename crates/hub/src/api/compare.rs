@@ -64,6 +64,10 @@ impl<T> Both<T> {
         Ok(Both { now: make(self.now)?, earlier: self.earlier.map(make).transpose()? })
     }
 
+    pub fn map<U>(self, mut make: impl FnMut(T) -> U) -> Both<U> {
+        Both { now: make(self.now), earlier: self.earlier.map(make) }
+    }
+
     pub fn show<'a, U>(&'a self, make: impl Fn(&'a T) -> U) -> Both<U> {
         Both { now: make(&self.now), earlier: self.earlier.as_ref().map(make) }
     }
@@ -71,7 +75,7 @@ impl<T> Both<T> {
 
 impl Sources {
     /// The times that are asked for, and what who asks may know of them.
-    pub(super) fn times(
+    pub(super) async fn times(
         &self,
         request: &Request,
         person: &Person,
@@ -79,11 +83,16 @@ impl Sources {
         let now = request.times_s(Timestamp::now())?;
         let earlier = request.parsed::<Compare>(COMPARE.name);
         let earlier = earlier.map(|it| self.earlier(&it, &now, person)).transpose()?;
-        let sighted = |times_s: Range<u64>| {
-            let sight = self.sight(&person.scope, &times_s);
-            Ok(Moment { times_s, sight })
+        let earlier = match earlier {
+            Some(earlier) => Some(self.moment(earlier, person).await),
+            None => None,
         };
-        Both { now, earlier }.each(sighted)
+        Ok(Both { now: self.moment(now, person).await, earlier })
+    }
+
+    async fn moment(&self, times_s: Range<u64>, person: &Person) -> Moment {
+        let sight = self.sight(&person.scope, &times_s).await;
+        Moment { times_s, sight }
     }
 
     fn earlier(

@@ -25,17 +25,20 @@ impl Desk {
         Self { query, turns: Semaphore::new(QUERIES) }
     }
 
+    pub fn query(&self) -> &Query {
+        &self.query
+    }
+
     /// The answer, encoded where it was made: an async task has no time for that.
     pub async fn answer<T: Send + 'static>(
         &self,
-        ask: impl FnOnce(&Query) -> Result<T, Error> + Send + 'static,
+        ask: impl FnOnce() -> Result<T, Error> + Send + 'static,
         encode: impl FnOnce(T) -> Result<Vec<u8>, Problem> + Send + 'static,
     ) -> Result<Response, Problem> {
         let Ok(Ok(_turn)) = tokio::time::timeout(TURN, self.turns.acquire()).await else {
             let detail = format!("{QUERIES} queries are being answered; try again later");
             return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail));
         };
-        let query = self.query.clone();
         let failed = |error: &dyn std::fmt::Display| {
             tracing::error!(%error, "a query failed");
             Problem::new(
@@ -44,7 +47,7 @@ impl Desk {
             )
         };
         let answered = tokio::task::spawn_blocking(move || {
-            ask(&query).map_err(|error| failed(&error)).and_then(encode)
+            ask().map_err(|error| failed(&error)).and_then(encode)
         });
         let body = answered.await.map_err(|error| failed(&error))??;
         let kind = [(axum::http::header::CONTENT_TYPE, "application/json")];

@@ -1,5 +1,6 @@
 //! What was stored, asked for over HTTP.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use axum::Json;
@@ -19,7 +20,8 @@ use super::request::{COMPARE, Form, Pairs, Parameter, Request, SINCE, UNTIL, man
 use super::values::{Shown, Sight, Span, rounded, time};
 use crate::access::{Asker, Person};
 use crate::inventory::{Place, PodPlace};
-use crate::query::{self, Answered, Asked, Group, Name, Query, Select};
+use crate::query::{self, Along, Answered, Asked, Group, Name, Plan, Query, Select};
+use crate::replica::earlier;
 
 const LIMIT_EDGES: Parameter =
     one("limit", Form::Limit { usual: 20_000, most: 100_000 }, "Edges at most, the busiest");
@@ -60,6 +62,43 @@ pub const WORKLOADS: &[Parameter] = &[
     LIMIT_WORKLOADS,
 ];
 pub const WORKLOAD: &[Parameter] = &[SINCE, UNTIL, COMPARE];
+
+/// One time that is asked for, of what this replica and the others have.
+struct View {
+    query: Query,
+    times_s: Range<u64>,
+    sight: Sight,
+}
+
+/// The same for a series.
+struct Course {
+    query: Query,
+    plan: Plan,
+    along: Option<Along>,
+    sight: Sight,
+}
+
+impl Sources {
+    /// The other replicas are asked for what is selected now.
+    fn views(&self, times: Both<Moment>, select: &Select) -> Both<View> {
+        times.map(|Moment { times_s, sight }| {
+            let others = self.replicas.sums(times_s.clone(), select);
+            View { query: self.desk.query().with(others), times_s, sight }
+        })
+    }
+
+    /// Its steps are of what the oldest replica has.
+    async fn course(&self, Moment { times_s, sight }: Moment, asked: &Asked) -> Course {
+        let mut oldest_s = self.ingest.store().oldest_s();
+        if !self.replicas.are_none() {
+            let others = self.replicas.describe(false, false).await.answers;
+            oldest_s = others.iter().fold(oldest_s, |oldest_s, (_, it)| earlier(oldest_s, it));
+        }
+        let plan = Plan::new(&times_s, asked.step_s, oldest_s);
+        let along = self.replicas.series(&plan, &asked.measures, &asked.select);
+        Course { query: self.desk.query().clone(), plan, along, sight }
+    }
+}
 
 fn json(value: &impl Serialize) -> Result<Vec<u8>, Problem> {
     serde_json::to_vec(value)
@@ -119,14 +158,15 @@ pub async fn graph(
     query: Pairs,
 ) -> Result<Response, Problem> {
     let request = Request::parse(query, GRAPH)?;
-    let times = sources.times(&request, &person)?;
+    let times = sources.times(&request, &person).await?;
     let group: Group = request.parsed("group").unwrap_or_default();
     let namespaces = namespaces(&request, &person)?;
     let select = Select { scope: person.scope.clone(), namespaces, ..Select::default() };
     let limit = request.limit(&LIMIT_EDGES);
-    let ask = move |query: &Query| {
-        times.each(|Moment { times_s, sight }| {
-            Ok((query::graph(query, times_s, &select, group, limit)?, sight))
+    let views = sources.views(times, &select);
+    let ask = move || {
+        views.each(|View { query, times_s, sight }| {
+            Ok((query::graph(&query, times_s, &select, group, limit)?, sight))
         })
     };
     sources
@@ -178,7 +218,7 @@ pub async fn series(
     query: Pairs,
 ) -> Result<Response, Problem> {
     let request = Request::parse(query, SERIES)?;
-    let times = sources.times(&request, &person)?;
+    let times = sources.times(&request, &person).await?;
     let mut measures: Vec<Measure> =
         request.all("measure").filter_map(|name| name.parse().ok()).collect();
     measures.sort();
@@ -197,8 +237,15 @@ pub async fn series(
         person.must_see(&name.namespace)?;
     }
     let asked = Asked { measures, select, step_s: request.step_s() };
-    let ask = move |query: &Query| {
-        times.each(|Moment { times_s, sight }| Ok((query::series(query, times_s, &asked)?, sight)))
+    let now = sources.course(times.now, &asked).await;
+    let earlier = match times.earlier {
+        Some(earlier) => Some(sources.course(earlier, &asked).await),
+        None => None,
+    };
+    let ask = move || {
+        Both { now, earlier }.each(|Course { query, plan, along, sight }| {
+            Ok((query::series_along(&query, &plan, &asked, along)?, sight))
+        })
     };
     sources
         .desk
@@ -245,16 +292,17 @@ pub async fn workloads(
     query: Pairs,
 ) -> Result<Response, Problem> {
     let request = Request::parse(query, WORKLOADS)?;
-    let times = sources.times(&request, &person)?;
+    let times = sources.times(&request, &person).await?;
     let namespaces = namespaces(&request, &person)?;
     let search = request.one("search").unwrap_or_default().to_lowercase();
     let limit = request.limit(&LIMIT_WORKLOADS);
     let places = sources.inventory.places();
     let scope = person.scope.clone();
     let select = Select { scope, namespaces: namespaces.clone(), ..Select::default() };
-    let ask = move |query: &Query| {
-        times.each(|Moment { times_s, sight }| {
-            let found = query::workloads(query, times_s, &select, |it| {
+    let views = sources.views(times, &select);
+    let ask = move || {
+        views.each(|View { query, times_s, sight }| {
+            let found = query::workloads(&query, times_s, &select, |it| {
                 (namespaces.is_empty() || namespaces.iter().any(|name| **name == *it.namespace))
                     && it.name.to_lowercase().contains(&search)
             });
@@ -341,7 +389,7 @@ pub async fn workload(
     let Path((namespace, kind, name)) =
         path.map_err(|error| super::request::bad(error.body_text()))?;
     let request = Request::parse(query, WORKLOAD)?;
-    let times = sources.times(&request, &person)?;
+    let times = sources.times(&request, &person).await?;
     let name = Name::new(&namespace, &kind, &name);
     person.must_see(&name.namespace)?;
     let inventory = &sources.inventory;
@@ -349,9 +397,10 @@ pub async fn workload(
     let deploys = inventory.deploys_of(&name.namespace, &name.kind, &name.name);
     let failures = sources.failures(&name, &person.scope).await;
     let (asked, scope) = (name.clone(), person.scope.clone());
-    let ask = move |query: &Query| {
-        times.each(|Moment { times_s, sight }| {
-            Ok((query::page(query, times_s, &asked, scope.clone())?, sight))
+    let views = sources.views(times, &query::of_page(&asked, scope.clone()));
+    let ask = move || {
+        views.each(|View { query, times_s, sight }| {
+            Ok((query::page(&query, times_s, &asked, scope.clone())?, sight))
         })
     };
     let encode = move |both: Both<(Answered<Option<query::Page>>, Sight)>| {

@@ -10,8 +10,10 @@ use model::status::Cost;
 use reflector::{Cause, Counters, Resource};
 
 use super::Sources;
+use crate::hubble::{Hubble, Method};
 use crate::ingest;
 use crate::inventory::Totals;
+use crate::replica;
 use crate::store::{Facts, Level};
 use crate::stream::Refusal;
 
@@ -393,6 +395,82 @@ impl View {
         )
     }
 
+    fn hubble(&self, out: &mut Families<'_>) -> fmt::Result {
+        let served = || self.0.iter().filter_map(|it| it.sources.hubble.as_deref());
+        let value = |value: fn(&Hubble) -> u64| served().map(move |it| (vec![], value(it)));
+        let requests = served().flat_map(|it| {
+            Method::ALL.into_iter().map(move |method| {
+                let count = get(&it.counters.requests[method as usize]);
+                (labels([("method", method.name())]), count)
+            })
+        });
+        out.counter(
+            "amphipod_hub_hubble_requests_total",
+            "Requests of Hubble's clients.",
+            requests,
+        )?;
+        out.counter(
+            "amphipod_hub_hubble_refused_total",
+            "Requests that asked for what is not known here, or while too many others looked on.",
+            value(|it| get(&it.counters.refused)),
+        )?;
+        out.gauge(
+            "amphipod_hub_hubble_streams",
+            "Streams of flows that are open.",
+            value(|it| it.streams() as u64),
+        )?;
+        out.counter(
+            "amphipod_hub_hubble_flows_total",
+            "Flows that were told to Hubble's clients.",
+            value(|it| get(&it.counters.sessions.flows)),
+        )?;
+        out.counter(
+            "amphipod_hub_hubble_lost_total",
+            "Records that Hubble's clients were told they missed.",
+            value(|it| get(&it.counters.sessions.lost)),
+        )?;
+        out.counter(
+            "amphipod_hub_hubble_malformed_total",
+            "Records of agents that could not be read, and were left out of what Hubble's clients were told.",
+            value(|it| get(&it.counters.sessions.malformed)),
+        )?;
+        out.counter(
+            "amphipod_hub_hubble_handshake_failures_total",
+            "Connections of Hubble's clients that did not come about.",
+            value(|it| get(&it.counters.handshake_failures)),
+        )
+    }
+
+    fn replicas(&self, out: &mut Families<'_>) -> fmt::Result {
+        let facts = || self.0.iter().flat_map(|it| it.sources.replicas.facts());
+        let value = |value: fn(&replica::Counters) -> &AtomicU64| {
+            self.0.iter().map(move |it| (vec![], get(value(&it.sources.replicas.counters))))
+        };
+        out.gauge(
+            "amphipod_hub_replica_up",
+            "1 if this other replica of the hub answers.",
+            facts().map(|it| {
+                let up = u64::from(it.error.is_empty());
+                (vec![("replica", it.name.to_string().into())], up)
+            }),
+        )?;
+        out.counter(
+            "amphipod_hub_replica_questions_total",
+            "Questions that other replicas were asked.",
+            value(|it| &it.asked),
+        )?;
+        out.counter(
+            "amphipod_hub_replica_unanswered_total",
+            "Those that were not answered, or not in time: answers that lacked a replica said so.",
+            value(|it| &it.unanswered),
+        )?;
+        out.counter(
+            "amphipod_hub_replica_unsure_total",
+            "Agents that came while a replica could not be asked how far it had heard them: some of their rows may count twice.",
+            value(|it| &it.unsure),
+        )
+    }
+
     fn process(&self, out: &mut Families<'_>) -> fmt::Result {
         let version = labels([("version", env!("CARGO_PKG_VERSION"))]);
         out.gauge("amphipod_build_info", "1: this version runs.", [(version, 1_u64)])?;
@@ -424,6 +502,8 @@ impl daemon::metrics::View for View {
         self.agents(out)?;
         self.ingest(out)?;
         self.history(out)?;
+        self.hubble(out)?;
+        self.replicas(out)?;
         let exports = self.0.as_ref().map(|it| it.sources.exports.facts());
         export::Facts::write(exports.as_deref().unwrap_or_default(), out)?;
         self.process(out)

@@ -26,10 +26,12 @@ use tower_http::compression::CompressionLayer;
 
 use crate::Inventory;
 use crate::access::{self, Access, Asker};
+use crate::hubble::Hubble;
 use crate::ingest::Ingest;
 use crate::kube::Watches;
 use crate::observe::Observers;
 use crate::query::Query;
+use crate::replica::Replicas;
 use crate::stream::Agents;
 use crate::ui;
 use desk::Desk;
@@ -46,8 +48,11 @@ pub struct Sources {
     ingest: Arc<Ingest>,
     observers: Arc<Observers>,
     access: Arc<Access>,
+    pub replicas: Arc<Replicas>,
     desk: Desk,
     pub exports: Exports,
+    /// If it is served.
+    pub hubble: Option<Arc<Hubble>>,
     pub meter: Meter,
     scrapes: Scrapes,
 }
@@ -62,9 +67,12 @@ impl Sources {
         observers: Arc<Observers>,
         access: Arc<Access>,
         exports: Exports,
+        replicas: Arc<Replicas>,
+        query: Query,
     ) -> Self {
-        let desk = Desk::new(Query::new(ingest.clone()));
+        let desk = Desk::new(query);
         let (meter, scrapes) = (Meter::new(), Scrapes::default());
+        let hubble = None;
         Self {
             inventory,
             agents,
@@ -73,8 +81,10 @@ impl Sources {
             ingest,
             observers,
             access,
+            replicas,
             desk,
             exports,
+            hubble,
             meter,
             scrapes,
         }

@@ -12,9 +12,10 @@ use serde::Serialize;
 
 use super::Sources;
 use super::request::{Form, Pairs, Parameter, Request, one};
-use super::values::{Sight, time};
+use super::values::{Missing, Sight, time};
 use crate::access::Asker;
 use crate::ingest::Program;
+use crate::replica::UNREACHABLE;
 
 const LIMIT: Parameter = one("limit", Form::Limit { usual: 5000, most: 20_000 }, "Nodes at most");
 pub const NODES: &[Parameter] = &[LIMIT];
@@ -23,6 +24,9 @@ pub const NODES: &[Parameter] = &[LIMIT];
 pub struct Nodes {
     nodes: Vec<Node>,
     truncated: bool,
+    /// Replicas that do not answer: nodes that report to them may lack.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    missing: Vec<Missing>,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     hidden: bool,
 }
@@ -57,8 +61,10 @@ struct Probe {
 
 impl Sources {
     /// Nodes that reported in this time and do not any more: their rows may be missing; and which somebody may know.
-    pub(super) fn sight(&self, scope: &Scope, times_s: &Range<u64>) -> Sight {
-        let silent = self.ingest.nodes().into_iter().filter(|node| {
+    pub(super) async fn sight(&self, scope: &Scope, times_s: &Range<u64>) -> Sight {
+        // Replicas that are missing are named with the answer.
+        let (nodes, _) = self.replicas.nodes(&self.ingest, false).await;
+        let silent = nodes.into_iter().filter(|node| {
             let seen_s = node.last_seen.0 / 1_000_000_000;
             node.streams == 0 && times_s.contains(&seen_s)
         });
@@ -79,7 +85,7 @@ pub async fn show(
     query: Pairs,
 ) -> Result<Json<Nodes>, Problem> {
     let limit = Request::parse(query, NODES)?.limit(&LIMIT);
-    let mut all = sources.ingest.nodes();
+    let (mut all, missing) = sources.replicas.nodes(&sources.ingest, true).await;
     let shown = sources.nodes_shown(&person.scope);
     if let Some(shown) = &shown {
         all.retain(|it| shown.contains(&it.name));
@@ -97,7 +103,10 @@ pub async fn show(
         probes: node.programs.into_iter().map(Probe::from).collect(),
         name: node.name,
     });
-    Ok(Json(Nodes { nodes: nodes.collect(), truncated, hidden: shown.is_some() }))
+    let missing =
+        missing.into_iter().map(|node| Missing { node, reason: UNREACHABLE.into(), rows: None });
+    let (nodes, missing) = (nodes.collect(), missing.collect());
+    Ok(Json(Nodes { nodes, truncated, missing, hidden: shown.is_some() }))
 }
 
 impl From<Program> for Probe {

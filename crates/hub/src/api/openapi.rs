@@ -161,9 +161,7 @@ fn span(required: &[&str], more: Value) -> Value {
         "step_s": { "type": "integer" },
         "complete": { "type": "boolean" },
         "hidden": { "type": "boolean" },
-        "missing": { "type": "array", "items": object(&["node", "reason"], json!({
-            "node": { "type": "string" }, "reason": { "type": "string" }, "rows": { "type": "integer" },
-        })) },
+        "missing": list("Missing"),
     });
     if let (Some(all), Value::Object(more)) = (properties.as_object_mut(), more) {
         all.extend(more);
@@ -206,6 +204,7 @@ fn schemas() -> Value {
         "Distribution": object(&["count"], json!({
             "count": whole, "mean": number, "p50": number, "p95": number, "p99": number, "max": number,
         })),
+        "Missing": object(&["node", "reason"], json!({ "node": text, "reason": text, "rows": whole })),
         "Measures": object(&["measures"], json!({ "measures": { "type": "array", "items": object(
             &["name", "kind", "unit", "type", "title", "bad"],
             json!({ "name": text, "kind": text, "unit": text, "title": text, "bad": truth,
@@ -271,7 +270,7 @@ fn schemas() -> Value {
                     })) },
                 }),
             ) },
-            "truncated": truth, "hidden": truth,
+            "truncated": truth, "hidden": truth, "missing": list("Missing"),
         })),
     })
 }

@@ -1,6 +1,5 @@
 //! `/api/v1/records`: records of all nodes as JSON lines, kept ones and those that come.
 
-use std::collections::HashSet;
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,8 +19,9 @@ use tokio::time::{Instant, timeout_at};
 use super::Sources;
 use super::request::{Pairs, bad};
 use crate::access::Asker;
-use crate::observe::{Event, Listener};
+use crate::observe::{Event, Listener, within};
 use crate::query::Name;
+use crate::replica::UNREACHABLE;
 
 /// Records that are shown at most where nothing follows, and where nothing is said.
 const MOST: usize = 10_000;
@@ -78,9 +78,9 @@ pub async fn records(
     };
     named(&filters).try_for_each(|namespace| person.must_see(namespace))?;
     let last = (last.is_some() || !follow).then_some(most as u64);
-    let ask = Ask { filters, follow, last, scope: asked(&person.scope) };
+    let ask = Ask { filters, follow, last, scope: within(&person.scope) };
     let busy = |error| Problem::new(StatusCode::SERVICE_UNAVAILABLE, error);
-    let listener = sources.observers.ask(ask).map_err(busy)?;
+    let listener = sources.replicas.observe(&sources.observers, ask).map_err(busy)?;
     let scope = person.scope.clone();
     let stream = Lines { gathered: false, most, follow, listener, scope };
     let body = futures_util::stream::unfold(stream, |mut lines| async {
@@ -123,7 +123,10 @@ impl Lines {
                 Event::End { node, error } if !error.is_empty() => {
                     tracing::debug!(%node, error, "a node does not tell records");
                 }
-                Event::End { .. } => {}
+                Event::Left { replica, error } if !error.is_empty() => {
+                    tell_missing(&mut chunk, &replica);
+                }
+                Event::End { .. } | Event::Joined { .. } | Event::Left { .. } => {}
             }
             if !chunk.is_empty() {
                 return Some(chunk.into());
@@ -140,14 +143,19 @@ fn tell_lost(chunk: &mut Vec<u8>, node: &str, lost: u64) {
     }
 }
 
+/// That nobody knows how much is missing.
+fn tell_missing(chunk: &mut Vec<u8>, replica: &str) {
+    let missing = serde_json::json!({ "lost": 0, "node": replica, "reason": UNREACHABLE });
+    chunk.extend(missing.to_string().bytes());
+    chunk.push(b'\n');
+}
+
 /// The newest lines of all nodes that answer in time, oldest first.
 async fn gather(listener: &mut Listener, scope: &Scope, most: usize, patience: Duration) -> Bytes {
     let until = Instant::now() + patience;
     let mut out = Vec::new();
     let mut lines: Vec<Bytes> = Vec::new();
-    let mut ended = HashSet::new();
-    // Who follows hears no end.
-    while ended.len() < listener.asked && most > 0 {
+    while !listener.is_answered() && most > 0 {
         let Ok(Some(event)) = timeout_at(until, listener.next()).await else { break };
         match event {
             Event::Lines { node, lines: chunk, lost } => {
@@ -162,9 +170,8 @@ async fn gather(listener: &mut Listener, scope: &Scope, most: usize, patience: D
                     newest(&mut lines, most);
                 }
             }
-            Event::End { node, .. } => {
-                ended.insert(node);
-            }
+            Event::Left { replica, error } if !error.is_empty() => tell_missing(&mut out, &replica),
+            Event::End { .. } | Event::Joined { .. } | Event::Left { .. } => {}
         }
     }
     newest(&mut lines, most);
@@ -182,13 +189,6 @@ fn named(filters: &[Pair]) -> impl Iterator<Item = &str> {
             _ => None,
         }
     })
-}
-
-/// What agents are told of who asks, so that they compare only what is shown.
-fn asked(scope: &Scope) -> Option<proto::telemetry::ask::Scope> {
-    let Scope::Namespaces(all) = scope else { return None };
-    let namespaces = all.iter().map(|it| it.to_string()).collect();
-    Some(proto::telemetry::ask::Scope { namespaces })
 }
 
 /// As much of the lines as may be seen, whatever agents tell.
@@ -233,8 +233,9 @@ impl Sources {
         let pair = |(key, value): (&str, &str)| Pair { key: key.into(), value: value.into() };
         let filters = pairs.into_iter().map(pair).collect();
         let last = Some(FAILURES as u64);
-        let ask = Ask { filters, follow: false, last, scope: asked(scope) };
-        let Ok(mut listener) = self.observers.ask(ask) else { return Vec::new() };
+        let ask = Ask { filters, follow: false, last, scope: within(scope) };
+        let asked = self.replicas.observe(&self.observers, ask);
+        let Ok(mut listener) = asked else { return Vec::new() };
         let lines = gather(&mut listener, scope, FAILURES, FAILURES_PATIENCE).await;
         let lines = lines.split(|byte| *byte == b'\n').rev();
         let records = lines.filter_map(|line| serde_json::from_slice(line).ok());

@@ -1,5 +1,6 @@
 //! `/api/v1/status`: how the hub fares, for people.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use daemon::export::Facts;
@@ -38,12 +39,23 @@ pub struct Whole {
     pub wanted_addresses: usize,
     /// Changes that have not been sent yet.
     pub waiting_changes: usize,
+    /// The other replicas of this hub.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub replicas: Vec<Replica>,
     pub items_sent: u64,
     pub items_per_second: f64,
     /// Where the hub's own metrics are sent.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub exports: Vec<ExportStatus>,
     pub cost: Cost,
+}
+
+#[derive(Debug, Serialize)]
+pub struct Replica {
+    pub name: Arc<str>,
+    /// Why it cannot be asked; absent: it can.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub error: String,
 }
 
 #[derive(Debug, Serialize)]
@@ -67,6 +79,8 @@ pub fn collect(sources: &Sources, scope: &Scope) -> Status {
         error: state.error,
     });
     let resources = resources.collect();
+    let replicas = sources.replicas.facts().into_iter();
+    let replicas = replicas.map(|it| Replica { name: it.name, error: it.error }).collect();
     let whole = all.then(|| Whole {
         pid: std::process::id(),
         epoch: totals.epoch,
@@ -77,6 +91,7 @@ pub fn collect(sources: &Sources, scope: &Scope) -> Status {
         waiting_agents: sources.agents.counters.waiting.load(Ordering::Relaxed),
         wanted_addresses: totals.wanted_addresses,
         waiting_changes: totals.waiting,
+        replicas,
         items_sent: sources.items(),
         items_per_second: sources.meter.records_per_second(),
         exports: sources.exports.facts().iter().map(Facts::status).collect(),

@@ -1,6 +1,7 @@
 //! The hub's configuration: one TOML file, every key optional.
 
 mod access;
+mod peer;
 mod raw;
 
 use std::net::SocketAddr;
@@ -13,6 +14,7 @@ use daemon::config::{count, file, listen, quoted, span, wrong};
 
 pub(crate) use access::is_safe;
 pub use access::{Access, Oidc};
+pub use peer::Peer;
 
 use crate::store::PerLevel;
 
@@ -26,12 +28,22 @@ pub struct Config {
     /// Anybody may ask, also beyond this host.
     pub open_api: bool,
     pub access: Access,
+    /// Where this hub's replicas are.
+    pub peers: Vec<Peer>,
     pub drain: Duration,
     pub kube: Kube,
     pub inventory: Inventory,
     pub history: History,
     /// Where the hub's own metrics are sent.
     pub export: daemon::export::Config,
+    /// `None`: Hubble's API is not served.
+    pub hubble: Option<Hubble>,
+}
+
+#[derive(Clone, Debug)]
+pub struct Hubble {
+    pub listen: SocketAddr,
+    pub tls: Option<Tls>,
 }
 
 #[derive(Clone, Debug)]
@@ -59,6 +71,8 @@ pub struct Inventory {
     pub tls: Option<Tls>,
     /// For whom service accounts' tokens must be meant; `None`: none are taken.
     pub audience: Option<String>,
+    /// Plain text is allowed beyond this host.
+    pub insecure: bool,
     pub log_entries: usize,
     pub max_agents: usize,
     pub max_addresses: usize,
@@ -71,7 +85,7 @@ pub struct Inventory {
 pub struct Tls {
     pub certificate: PathBuf,
     pub key: PathBuf,
-    /// Who vouches for agents' certificates; `None`: they show none.
+    /// Who vouches for the certificates of those who connect; `None`: they show none.
     pub client_ca: Option<PathBuf>,
 }
 
@@ -87,14 +101,18 @@ impl Config {
     /// # Errors
     /// As [`Self::load`].
     pub fn parse(text: &str) -> Result<Self, Error> {
-        let raw::Raw { hub, access, oidc, kube, inventory, history, otlp, remote_write } =
+        let raw::Raw { hub, access, oidc, kube, inventory, history, otlp, remote_write, hubble } =
             daemon::config::parse(text)?;
+        let access = self::access::access(access, oidc)?;
+        let inventory = self::inventory(inventory)?;
+        let peers = peer::peers(&hub.peers, &inventory)?;
         let second = Duration::from_secs(1);
         Ok(Self {
             listen: listen("hub.listen", &hub.listen)?,
             tls: self::access::tls(&hub)?,
             open_api: hub.open_api,
-            access: self::access::access(access, oidc)?,
+            hubble: self::hubble(hubble, &access)?,
+            access,
             drain: span("hub.drain", &hub.drain, second / 10..=60 * second)?,
             kube: Kube {
                 kubeconfig: file("kube.kubeconfig", &kube.kubeconfig)?,
@@ -103,7 +121,8 @@ impl Config {
                 annotations: keys("kube.annotations", kube.annotations)?,
                 streamed: kube.streamed,
             },
-            inventory: self::inventory(inventory)?,
+            inventory,
+            peers,
             history: self::history(history)?,
             export: daemon::export::Config::check(otlp, remote_write)?,
         })
@@ -119,23 +138,11 @@ fn inventory(raw: raw::Inventory) -> Result<Inventory, Error> {
     let address = listen("inventory.listen", &raw.listen)?.ok_or_else(|| {
         wrong("inventory.listen", quoted("off"), "an IP address and port, such as \"0.0.0.0:7173\"")
     })?;
-    let certificate = file("inventory.certificate", &raw.certificate)?;
-    let key = file("inventory.key", &raw.key)?;
-    let client_ca = file("inventory.client_ca", &raw.client_ca)?;
-    let tls = match (certificate, key) {
-        (Some(certificate), Some(key)) => Some(Tls { certificate, key, client_ca }),
-        (None, None) if client_ca.is_some() || raw.tokens => {
-            let expected = "the hub's certificate: agents show theirs, and tokens, over TLS only";
-            return Err(wrong("inventory.certificate", quoted(""), expected));
-        }
-        (None, None) => None,
-        (Some(_), None) => {
-            return Err(wrong("inventory.key", quoted(""), "the certificate's key"));
-        }
-        (None, Some(_)) => {
-            return Err(wrong("inventory.certificate", quoted(""), "the key's certificate"));
-        }
-    };
+    let tls = tls("inventory", [&raw.certificate, &raw.key, &raw.client_ca])?;
+    if tls.is_none() && raw.tokens {
+        let expected = "the hub's certificate: agents show tokens over TLS only";
+        return Err(wrong("inventory.certificate", quoted(""), expected));
+    }
     let told = tls.as_ref().is_some_and(|tls| tls.client_ca.is_some()) || raw.tokens;
     if !told && !raw.insecure && !address.ip().is_loopback() {
         let expected = "a loopback address; or inventory.certificate, key and client_ca (or tokens), so that each agent \
@@ -151,12 +158,43 @@ fn inventory(raw: raw::Inventory) -> Result<Inventory, Error> {
         listen: address,
         tls,
         audience,
+        insecure: raw.insecure,
         log_entries: count("inventory.log_entries", raw.log_entries, 16..=1 << 24)? as usize,
         max_agents: count("inventory.max_agents", raw.max_agents, 1..=1 << 17)? as usize,
         max_addresses: count("inventory.max_addresses", raw.max_addresses, 16..=1 << 18)? as usize,
         syncs: count("inventory.syncs", raw.syncs, 1..=4096)? as usize,
         broadcast: false,
     })
+}
+
+/// Of a section's `certificate`, `key` and `client_ca`.
+fn tls(section: &str, paths: [&str; 3]) -> Result<Option<Tls>, Error> {
+    let key = |name| format!("{section}.{name}");
+    let names = [key("certificate"), key("key"), key("client_ca")];
+    let missing = |name: &str, expected| Err(wrong(name, quoted(""), expected));
+    let client_ca = file(&names[2], paths[2])?;
+    match (file(&names[0], paths[0])?, file(&names[1], paths[1])?) {
+        (Some(certificate), Some(key)) => Ok(Some(Tls { certificate, key, client_ca })),
+        (None, None) if client_ca.is_some() => {
+            missing(&names[0], "the hub's certificate: others show theirs over TLS only")
+        }
+        (None, None) => Ok(None),
+        (Some(_), None) => missing(&names[1], "the certificate's key"),
+        (None, Some(_)) => missing(&names[0], "the key's certificate"),
+    }
+}
+
+fn hubble(raw: raw::Hubble, access: &Access) -> Result<Option<Hubble>, Error> {
+    let tls = tls("hubble", [&raw.certificate, &raw.key, &raw.client_ca])?;
+    let Some(address) = listen("hubble.listen", &raw.listen)? else { return Ok(None) };
+    let proven = tls.as_ref().is_some_and(|it| it.client_ca.is_some() || access.audience.is_some());
+    if !proven && !raw.insecure && !address.ip().is_loopback() {
+        let expected = "a loopback address; or hubble.certificate and key, and clients that prove who they are with \
+                        tokens (access.tokens) or certificates (hubble.client_ca); or hubble.insecure = true to speak \
+                        plain text, and with anybody where nobody needs a token";
+        return Err(wrong("hubble.listen", quoted(&raw.listen), expected));
+    }
+    Ok(Some(Hubble { listen: address, tls }))
 }
 
 fn history(raw: raw::History) -> Result<History, Error> {
@@ -237,6 +275,19 @@ mod tests {
         check("[history]\nmemory = \"0\"", "history.memory = \"0\": expected a size from 1MiB");
         check("[history]\nkeep_1m = \"1h\"", "history.keep_1m = \"1h\": expected a duration");
         check("[kube]\nlabels = [\"a b\"]", "kube.labels = \"a b\": expected a label's key");
+        check(
+            "[hubble]\nlisten = \"0.0.0.0:4245\"",
+            "hubble.listen = \"0.0.0.0:4245\": expected a",
+        );
+        check("[hubble]\nkey = \"/k\"", "hubble.certificate = \"\": expected the key's");
+        let open = "[hubble]\nlisten = \"0.0.0.0:4245\"\ninsecure = true\n";
+        assert!(Config::parse(open).unwrap().hubble.is_some_and(|it| it.tls.is_none()));
+        assert!(Config::parse("").unwrap().hubble.is_none());
+        let files = "[hubble]\nlisten = \"0.0.0.0:4245\"\ncertificate = \"/c\"\nkey = \"/k\"\n";
+        check(files, "hubble.listen = \"0.0.0.0:4245\": expected a");
+        for proof in ["client_ca = \"/ca\"", "[access]\ntokens = true"] {
+            Config::parse(&format!("{files}{proof}")).unwrap();
+        }
         let files = "[inventory]\nlisten = \"0.0.0.0:1\"\ncertificate = \"/c\"\nkey = \"/k\"\n";
         check(files, "inventory.listen");
         for proof in ["client_ca = \"/ca\"", "tokens = true", "insecure = true"] {

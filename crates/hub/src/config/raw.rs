@@ -20,6 +20,8 @@ sections! {
     otlp: Otlp,
     /// The hub's own metrics to Prometheus, or what takes its remote write.
     remote_write: RemoteWrite,
+    /// Records for clients of Cilium's Hubble: the command line tool, its UI.
+    hubble: Hubble,
 }
 
 section!(Hub {
@@ -31,6 +33,9 @@ section!(Hub {
     key: String = "",
     /// Answer everything beyond this host, to anybody who reaches listen.
     open_api: bool = false,
+    /// URLs at which the replicas of this hub take agents (inventory.listen): all addresses that a name has are asked, but
+    /// for our own, and an answer is made of what each has.
+    peers: Vec<String> = Vec::<String>::new(),
     /// How long a stop may take.
     drain: String = "5s",
 });
@@ -123,4 +128,18 @@ section!(History {
     keep_1h: String = "720h",
     /// Different pairs of workloads, ports and protocols that are told apart; what is beyond is added up as one.
     max_edges: u64 = 262_144_u32,
+});
+section!(Hubble {
+    /// Address and port of Hubble's gRPC API, such as "127.0.0.1:4245"; "off": nowhere.
+    listen: String = "off",
+    /// PEM file with the certificate that is shown, and the chain below it; empty: plain text. Certificates are read
+    /// again when they change.
+    certificate: String = "",
+    /// PEM file with the certificate's key.
+    key: String = "",
+    /// PEM file with the authorities that vouch for clients' certificates; empty: they show none. Where [access] takes
+    /// tokens, clients show one of those.
+    client_ca: String = "",
+    /// Allow plain text beyond this host, and where [access] takes no tokens, clients that prove nothing.
+    insecure: bool = false,
 });

@@ -21,10 +21,10 @@ use model::row::Values;
 use tokio::sync::{Notify, watch};
 
 use crate::config;
-use crate::store::{Catalogue, Commit, Error, Level, Loss, PerLevel, Store};
+use crate::store::{Catalogue, Commit, Error, Level, Loss, PerLevel, Position, Store};
 
 pub use flush::{FLUSH_AFTER_S, flush_regularly};
-pub use nodes::{Node, Program};
+pub use nodes::{Kept, Node, Program};
 pub use service::Service;
 pub(crate) use session::introduced;
 pub use understood::{Misunderstood, Understood};
@@ -97,6 +97,8 @@ pub struct Batch {
     pub length_s: u64,
     pub rows: Vec<(u32, Values)>,
     pub losses: Vec<Loss>,
+    /// How often the node had been handed over when its stream began.
+    pub given: u64,
 }
 
 /// What became of a batch.
@@ -105,6 +107,8 @@ pub enum Taken {
     New,
     /// It had been taken before.
     Duplicate,
+    /// Another replica takes what the node tells.
+    Given,
 }
 
 /// Since 1970.
@@ -156,6 +160,9 @@ impl Ingest {
     /// Takes a batch of `node` in its `life`, unless it has been taken.
     pub fn take(&self, node: &Arc<str>, life: u64, batch: Batch, now_s: u64) -> Taken {
         let mut open = self.open();
+        if open.nodes.given(node) != batch.given {
+            return Taken::Given;
+        }
         if !open.nodes.take(node, life, batch.sequence) {
             drop(open);
             self.counters.duplicates.fetch_add(1, Ordering::Relaxed);
@@ -204,6 +211,21 @@ impl Ingest {
     /// Whether agents should wait with what they have.
     pub fn is_full(&self) -> bool {
         self.open().rows >= MOST_WAITING
+    }
+
+    /// A node's agent has gone to another replica: how far it has come here. Nothing more is taken from its streams.
+    pub fn hand_over(&self, node: &str) -> Option<(Position, u64)> {
+        self.open().nodes.hand_over(node)
+    }
+
+    /// Returns when what it told up to this is stored, for which it does not wait for the next interval.
+    pub async fn stored_up_to(&self, it: &Position) {
+        let mut flushes = self.flushes();
+        while self.stored(&it.node, it.life) < it.sequence {
+            self.many.notify_one();
+            // Who flushes lives as long.
+            let _ = flushes.changed().await;
+        }
     }
 
     /// Up to which of its batches the node's are stored.

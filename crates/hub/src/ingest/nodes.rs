@@ -27,12 +27,25 @@ pub struct Node {
     /// Events and records that did not get through on the node, since its agent's start.
     pub lost: u64,
     pub programs: Vec<Program>,
-    life: u64,
+    pub records: Kept,
+    /// When its agent's process started, in nanoseconds since 1970; 0: it told nothing.
+    pub life: u64,
+    /// How often it was handed over to another replica: what comes on a stream from before is not taken.
+    pub(crate) given: u64,
     /// Of this life.
-    received: u64,
-    stored: u64,
+    pub(crate) received: u64,
+    pub(crate) stored: u64,
     /// The end of the last interval that was told, in seconds since 1970.
-    until_s: u64,
+    pub(crate) until_s: u64,
+}
+
+/// The records that a node's agent can be asked for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Kept {
+    pub kept: u64,
+    pub most: u64,
+    /// Since its start.
+    pub seen: u64,
 }
 
 /// A BPF program's verdict.
@@ -78,6 +91,33 @@ impl Nodes {
         node.last_seen = Timestamp::now();
     }
 
+    /// How far a node's agent has come elsewhere.
+    pub fn adopt(&mut self, name: &Arc<str>, it: &Position, until_s: u64) {
+        let node = self.node(name);
+        if it.life > node.life {
+            (node.life, node.received, node.stored) = (it.life, 0, 0);
+        }
+        if it.life == node.life {
+            node.received = node.received.max(it.sequence);
+            node.stored = node.stored.max(it.sequence);
+            node.until_s = node.until_s.max(until_s);
+        }
+    }
+
+    /// Nothing more is taken from streams that there are: how far it has come, and the end of the last interval.
+    pub fn hand_over(&mut self, name: &str) -> Option<(Position, u64)> {
+        let node = self.0.get_mut(name)?;
+        node.given += 1;
+        let position =
+            Position { node: node.name.clone(), life: node.life, sequence: node.received };
+        // What goes on there from now on is told to others.
+        Some((position, std::mem::take(&mut node.until_s)))
+    }
+
+    pub fn given(&self, name: &str) -> u64 {
+        self.0.get(name).map_or(0, |node| node.given)
+    }
+
     pub fn streams(&self, name: &str) -> usize {
         self.0.get(name).map_or(0, |node| node.streams)
     }
@@ -114,6 +154,10 @@ impl Nodes {
         let node = self.node(name);
         (node.programs, node.lost) = (programs, lost);
         node.last_seen = Timestamp::now();
+    }
+
+    pub fn keep(&mut self, name: &Arc<str>, records: Kept) {
+        self.node(name).records = records;
     }
 
     pub fn stored(&self, name: &str, life: u64) -> u64 {

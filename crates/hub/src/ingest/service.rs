@@ -9,6 +9,7 @@ use tonic::{Request, Response, Status, Streaming};
 
 use super::{Ingest, session};
 use crate::observe::{self, Observers};
+use crate::replica::Replicas;
 use crate::stream::Agents;
 
 /// Messages that wait until the agent takes them.
@@ -19,6 +20,7 @@ pub struct Service {
     pub ingest: Arc<Ingest>,
     pub observers: Arc<Observers>,
     pub agents: Arc<Agents>,
+    pub replicas: Arc<Replicas>,
 }
 
 #[tonic::async_trait]

@@ -10,7 +10,8 @@ use proto::telemetry::{Ack, Introduction, Report};
 use tokio::sync::mpsc::Sender;
 use tonic::{Status, Streaming};
 
-use super::{Ingest, Program, Service, Understood};
+use super::{Ingest, Kept, Program, Service, Taken, Understood};
+use crate::store::Position;
 
 /// How long the introduction may take.
 const GREETING: Duration = Duration::from_secs(10);
@@ -49,6 +50,12 @@ async fn serve(
         status
     };
     let introduction = introduction(proven, &mut reports).await.map_err(refuse)?;
+    // Before anything is taken: what another replica has taken must not count twice.
+    if let Some(it) = service.replicas.hand_over(&introduction).await {
+        let node: Arc<str> = introduction.node.as_str().into();
+        let position = Position { node: node.clone(), life: it.life, sequence: it.sequence };
+        ingest.open().nodes.adopt(&node, &position, it.until_s);
+    }
     let presence = Presence::new(ingest, introduction, service.agents.max_agents());
     let presence = presence.map_err(refuse)?;
     Session {
@@ -104,6 +111,7 @@ struct Presence<'a> {
     ingest: &'a Ingest,
     node: Arc<str>,
     life: u64,
+    given: u64,
 }
 
 impl<'a> Presence<'a> {
@@ -121,7 +129,8 @@ impl<'a> Presence<'a> {
         let version = it.agent_version.chars().take(64).collect();
         let lost = open.nodes.join(&node, version, it.life);
         open.losses.extend(lost);
-        Ok(Self { ingest, node, life: it.life })
+        let given = open.nodes.given(&node);
+        Ok(Self { ingest, node, life: it.life, given })
     }
 }
 
@@ -185,6 +194,11 @@ impl Session<'_> {
                 self.ingest.open().nodes.health(&self.presence.node, programs, health.lost);
                 Ok(())
             }
+            Some(Kind::Kept(it)) => {
+                let records = Kept { kept: it.records, most: it.most, seen: it.seen };
+                self.ingest.open().nodes.keep(&self.presence.node, records);
+                Ok(())
+            }
             Some(Kind::Introduction(_)) => Err(Status::invalid_argument("a second Introduction")),
             // Of a newer agent.
             None => {
@@ -200,12 +214,16 @@ impl Session<'_> {
         if self.ingest.catalogue.generation() != self.generation {
             return Err(Status::unavailable("edges were forgotten; begin anew"));
         }
-        let batch = self.understood.batch(&self.ingest.catalogue, node, it).map_err(|error| {
-            self.ingest.counters.malformed.fetch_add(1, Ordering::Relaxed);
-            Status::invalid_argument(format!("batch {sequence}: {error}"))
-        })?;
+        let mut batch =
+            self.understood.batch(&self.ingest.catalogue, node, it).map_err(|error| {
+                self.ingest.counters.malformed.fetch_add(1, Ordering::Relaxed);
+                Status::invalid_argument(format!("batch {sequence}: {error}"))
+            })?;
         let now_s = Timestamp::now().0 / 1_000_000_000;
-        self.ingest.take(node, self.presence.life, batch, now_s);
-        Ok(())
+        batch.given = self.presence.given;
+        match self.ingest.take(node, self.presence.life, batch, now_s) {
+            Taken::Given => Err(Status::aborted("the agent reports to another replica")),
+            Taken::New | Taken::Duplicate => Ok(()),
+        }
     }
 }

@@ -28,7 +28,7 @@ fn batch(ingest: &Ingest, sequence: u64, start_s: u64, bytes: &[(u32, u64)]) -> 
         values.add(Measure::BYTES_SENT, *bytes);
         (edge, values)
     });
-    Batch { sequence, start_s, length_s: 10, rows: rows.collect(), losses: Vec::new() }
+    Batch { sequence, start_s, length_s: 10, rows: rows.collect(), ..Batch::default() }
 }
 
 fn total(ingest: &Ingest, level: Level) -> u64 {

@@ -58,7 +58,7 @@ impl Understood {
             start_s: it.start_s,
             length_s: it.length_s.clamp(1, LONGEST_S).into(),
             rows: Vec::with_capacity((it.rows as usize).min(columns.len())),
-            losses: Vec::new(),
+            ..Batch::default()
         };
         let mut undefined = 0;
         let take = |id, sum: &mut Sum| match defined.get(id) {

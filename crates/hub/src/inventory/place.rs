@@ -90,6 +90,11 @@ impl Inventory {
         deploys
     }
 
+    /// Nodes of the cluster.
+    pub fn nodes(&self) -> Vec<Str> {
+        self.store().nodes.iter().map(|(_, node)| node.name.clone()).collect()
+    }
+
     /// All of the cluster, in the order of their names.
     pub fn namespaces(&self) -> Vec<Str> {
         let store = self.store();

@@ -7,10 +7,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
+use model::Scope;
 use proto::telemetry::question::{Cancel, Kind};
 use proto::telemetry::{Ask, Question};
 use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 
 pub use session::run;
 
@@ -55,6 +57,10 @@ pub enum Event {
     Lines { node: Arc<str>, lines: Bytes, lost: u64 },
     /// Nothing more comes from there; why, if it could not answer.
     End { node: Arc<str>, error: String },
+    /// Another replica has asked these.
+    Joined { replica: Arc<str>, nodes: Vec<Arc<str>> },
+    /// Nothing comes from another replica's agents, or not for now.
+    Left { replica: Arc<str>, error: String },
 }
 
 /// Too many want to see records.
@@ -66,9 +72,36 @@ pub struct TooMany;
 pub struct Listener {
     observers: Arc<Observers>,
     question: u64,
-    /// How many agents were asked at first.
-    pub asked: usize,
+    /// Whose agents were asked here at first.
+    pub nodes: Vec<Arc<str>>,
+    /// Nodes that have not said all, by who asked them; and replicas that have not said whom they asked.
+    waiting: HashMap<Arc<str>, Option<Arc<str>>>,
+    expected: HashSet<Arc<str>>,
+    out: mpsc::Sender<Event>,
     events: mpsc::Receiver<Event>,
+    /// They end with it.
+    pub tasks: JoinSet<()>,
+}
+
+/// What another replica's agents say to a listener.
+pub struct Telling {
+    pub replica: Arc<str>,
+    out: mpsc::Sender<Event>,
+}
+
+impl Telling {
+    /// Waits for room.
+    pub async fn tell(&self, event: Event) {
+        // Without a listener this ends, too.
+        let _ = self.out.send(event).await;
+    }
+}
+
+/// What agents are told of who asks, so that they compare only what is shown.
+pub fn within(scope: &Scope) -> Option<proto::telemetry::ask::Scope> {
+    let Scope::Namespaces(all) = scope else { return None };
+    let namespaces = all.iter().map(|it| it.to_string()).collect();
+    Some(proto::telemetry::ask::Scope { namespaces })
 }
 
 impl Observers {
@@ -95,10 +128,21 @@ impl Observers {
         let message = Question { question, kind: Some(Kind::Ask(ask.clone())) };
         // One whose queue is full does not get on, and its stream will end.
         let asked = inner.agents.values();
-        let asked = asked.filter(|agent| agent.questions.try_send(message.clone()).is_ok()).count();
-        inner.listeners.insert(question, Told { ask, out, lost: HashMap::new() });
+        let asked = asked.filter(|agent| agent.questions.try_send(message.clone()).is_ok());
+        let nodes: Vec<Arc<str>> = asked.map(|agent| agent.node.clone()).collect();
+        let told = Told { ask, out: out.clone(), lost: HashMap::new() };
+        inner.listeners.insert(question, told);
         drop(inner);
-        Ok(Listener { observers: self.clone(), question, asked, events })
+        Ok(Listener {
+            observers: self.clone(),
+            question,
+            waiting: nodes.iter().map(|node| (node.clone(), None)).collect(),
+            nodes,
+            expected: HashSet::new(),
+            out,
+            events,
+            tasks: JoinSet::new(),
+        })
     }
 
     /// An agent can be asked from now on; what others want to follow it is asked at once.
@@ -153,7 +197,38 @@ impl Observers {
 impl Listener {
     /// `None` never comes while it follows.
     pub async fn next(&mut self) -> Option<Event> {
-        self.events.recv().await
+        let event = self.events.recv().await?;
+        match &event {
+            Event::Lines { .. } => {}
+            Event::End { node, .. } => drop(self.waiting.remove(node)),
+            Event::Joined { replica, nodes } => {
+                if self.expected.remove(replica) {
+                    let by = || Some(replica.clone());
+                    self.waiting.extend(nodes.iter().map(|node| (node.clone(), by())));
+                }
+            }
+            Event::Left { replica, .. } => {
+                self.expected.remove(replica);
+                self.waiting.retain(|_, by| by.as_ref() != Some(replica));
+            }
+        }
+        Some(event)
+    }
+
+    /// Something will come from the agents of this replica.
+    pub fn expect(&mut self, replica: &Arc<str>) -> Telling {
+        self.expected.insert(replica.clone());
+        Telling { replica: replica.clone(), out: self.out.clone() }
+    }
+
+    /// Whether all that were asked have said all. Who follows hears no end.
+    pub fn is_answered(&self) -> bool {
+        self.waiting.is_empty() && self.expected.is_empty()
+    }
+
+    /// Nodes and replicas that have not.
+    pub fn unanswered(&self) -> impl Iterator<Item = &Arc<str>> {
+        self.waiting.keys().chain(&self.expected)
     }
 }
 
@@ -189,7 +264,7 @@ mod tests {
         let observers = Arc::new(Observers::default());
         let (first, mut of_first) = observers.join("n1".into());
         let mut listener = observers.ask(ask(true)).unwrap();
-        assert_eq!(listener.asked, 1);
+        assert_eq!(listener.nodes, ["n1".into()]);
         let (question, _) = kind(&mut of_first).unwrap();
         // Who comes later is asked as well.
         let (_, mut of_second) = observers.join("n2".into());

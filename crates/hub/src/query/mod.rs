@@ -1,6 +1,7 @@
 //! Answers from what is stored: sums over a time, by whatever groups are asked for.
 
 mod graph;
+mod others;
 mod plan;
 mod select;
 mod series;
@@ -22,10 +23,13 @@ use crate::store::{Block, Edges, Error, Level, Loss};
 use spans::Spans;
 
 pub use graph::{Graph, GraphEdge, GraphNode, Group, graph};
+pub use others::{Along, Others, Share};
 pub use plan::{Part, plan, plan_from};
 pub use select::{Name, Select};
-pub use series::{Asked, Points, Series, Statistic, series};
-pub use workloads::{Page, Peer, Workload, page, workloads};
+pub use series::{
+    Asked, Plan, Points, Series, Statistic, Steps, observed, series, series_along, steps,
+};
+pub use workloads::{Page, Peer, Workload, of_page, page, workloads};
 
 /// A range of time, and what of it there is.
 #[derive(Clone, Debug)]
@@ -57,6 +61,8 @@ struct Covered {
 pub struct Query {
     ingest: Arc<Ingest>,
     spans: Arc<Spans>,
+    /// Of the question that is asked now.
+    others: Others,
 }
 
 /// Values as both ends told them: egress and ingress.
@@ -83,7 +89,23 @@ impl Sides {
 
 impl Query {
     pub fn new(ingest: Arc<Ingest>) -> Self {
-        Self { ingest, spans: Arc::default() }
+        Self { ingest, spans: Arc::default(), others: Others::default() }
+    }
+
+    /// To ask what `others` have as well.
+    pub fn with(&self, others: Others) -> Self {
+        Self { others, ..self.clone() }
+    }
+
+    /// What is stored here alone.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn share(&self, times_s: Range<u64>, select: &Select) -> Result<Share, Error> {
+        let mut rows = Vec::new();
+        let own = self.own(times_s, select, |key, values| rows.push((key.clone(), values)))?;
+        let Answered { times_s, step_s, missing, .. } = own;
+        Ok(Share { times_s, step_s, missing, rows })
     }
 
     fn blocks(&self, times_s: Range<u64>) -> Result<Covered, Error> {
@@ -101,8 +123,27 @@ impl Query {
         Ok(Covered { blocks, times_s: start..end, step_s: step.seconds() })
     }
 
-    /// The sums of all edges that match.
+    /// The sums of all edges that match: an edge comes once from each replica that has it.
     fn sums(
+        &self,
+        times_s: Range<u64>,
+        select: &Select,
+        mut give: impl FnMut(&Arc<Key>, Values),
+    ) -> Result<Answered<()>, Error> {
+        let mut sums = self.own(times_s, select, &mut give)?;
+        let others = self.others.wait();
+        sums.missing.extend(others.losses());
+        for part in others.answers {
+            let Range { start, end } = part.times_s;
+            sums.times_s = sums.times_s.start.min(start)..sums.times_s.end.max(end);
+            sums.step_s = sums.step_s.max(part.step_s);
+            sums.missing.extend(part.missing);
+            part.rows.into_iter().for_each(|(key, values)| give(&key, values));
+        }
+        Ok(sums)
+    }
+
+    fn own(
         &self,
         times_s: Range<u64>,
         select: &Select,

@@ -5,12 +5,13 @@ use std::sync::Arc;
 
 use hashbrown::{HashMap, HashSet};
 use model::measure::Shape;
-use model::row::{Distribution, Values};
+use model::row::{Distribution, Key, Values};
 use model::{Direction, Measure};
 use proto::columns::{Reader, merge};
+use ring::digest::{Context, SHA256};
 
-use super::{Answered, Query, Select, Way, key, plan_from, workload};
-use crate::store::{Block, Edges, Error, Level};
+use super::{Along, Answered, Query, Select, Way, key, plan_from, workload};
+use crate::store::{Block, Edges, Error, Level, Loss, PerLevel};
 
 /// Of a distribution.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,7 +81,63 @@ pub struct Points {
 pub const MOST_POINTS: u64 = 2000;
 const USUAL_POINTS: u64 = 360;
 
-/// A distribution gives a series for each statistic.
+/// Which steps, made of which blocks: the same for all replicas.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Plan {
+    /// The coarsest that is read.
+    pub level: Level,
+    pub step_s: u64,
+    /// Multiples of the step.
+    pub times_s: Range<u64>,
+}
+
+impl Plan {
+    /// A level that reaches back to the beginning, and a step that is a multiple of it.
+    pub fn new(
+        times_s: &Range<u64>,
+        asked_s: Option<u64>,
+        oldest_s: PerLevel<Option<u64>>,
+    ) -> Self {
+        let (level, step_s) = step(times_s, asked_s, oldest_s);
+        let start = times_s.start - times_s.start % step_s;
+        let end = times_s.end.max(times_s.start + 1).next_multiple_of(step_s);
+        Self { level, step_s, times_s: start..end }
+    }
+
+    /// Whether it may be one of ours.
+    pub fn is_sound(&self) -> bool {
+        let Self { level, step_s, times_s } = self;
+        let bounds = [times_s.start, times_s.end, *step_s];
+        *step_s > 0
+            && bounds.iter().all(|it| it.is_multiple_of(level.seconds()))
+            && times_s.end.saturating_sub(times_s.start) / step_s <= MOST_POINTS + 2
+    }
+
+    /// The steps' beginnings.
+    pub fn times(&self) -> Vec<u64> {
+        self.times_s.clone().step_by(self.step_s as usize).collect()
+    }
+
+    fn blocks(&self, query: &Query) -> Result<Vec<Arc<Block>>, Error> {
+        let (store, times_s) = (query.ingest.store(), self.times_s.clone());
+        let mut blocks = Vec::new();
+        for part in plan_from(self.level, times_s, query.ingest.folded(), store.oldest_s()) {
+            blocks.extend(store.blocks(part.level, part.times_s)?);
+        }
+        Ok(blocks)
+    }
+}
+
+/// The sums of one replica.
+#[derive(Clone, Debug, Default)]
+pub struct Steps {
+    pub sums: Vec<Values>,
+    /// The end of the last interval that there is.
+    pub known_s: Option<u64>,
+    pub missing: Vec<Loss>,
+}
+
+/// What is stored here alone. A distribution gives a series for each statistic.
 ///
 /// # Errors
 /// The store cannot be read.
@@ -89,47 +146,125 @@ pub fn series(
     times_s: Range<u64>,
     asked: &Asked,
 ) -> Result<Answered<Points>, Error> {
-    let store = query.ingest.store();
-    let oldest_s = store.oldest_s();
-    let (level, step_s) = step(&times_s, asked.step_s, oldest_s);
-    let start = times_s.start - times_s.start % step_s;
-    let end = times_s.end.max(times_s.start + 1).next_multiple_of(step_s);
-    let mut blocks = Vec::new();
-    for part in plan_from(level, start..end, query.ingest.folded(), oldest_s) {
-        blocks.extend(store.blocks(part.level, part.times_s)?);
-    }
+    let plan = Plan::new(&times_s, asked.step_s, query.ingest.store().oldest_s());
+    series_along(query, &plan, asked, None)
+}
+
+/// The same with what other replicas have.
+///
+/// # Errors
+/// The store cannot be read.
+pub fn series_along(
+    query: &Query,
+    plan: &Plan,
+    asked: &Asked,
+    along: Option<Along>,
+) -> Result<Answered<Points>, Error> {
+    let Asked { measures, select, .. } = asked;
+    let Some(Along { own, all, steps: others }) = along else {
+        let own = steps(query, plan, measures, select, &HashSet::new())?;
+        return Ok(points(plan, measures, vec![own], Vec::new()));
+    };
+    // Whoever is told of it may have gone.
+    let _ = own.send(observed(query, plan, select)?);
+    let all = all.blocking_recv().unwrap_or_default();
+    let own = steps(query, plan, measures, select, &all)?;
+    let others = others.blocking_recv().unwrap_or_default();
+    let missing = others.losses();
+    let all = std::iter::once(own).chain(others.answers).collect();
+    Ok(points(plan, measures, all, missing))
+}
+
+/// Between whom the source's end was observed here, as [`way_hash`] has it.
+///
+/// # Errors
+/// The store cannot be read.
+pub fn observed(query: &Query, plan: &Plan, select: &Select) -> Result<HashSet<u64>, Error> {
     let edges = query.ingest.catalogue.edges();
-    let mut ways = Ways::new(&edges, &asked.select);
+    let mut ways = Ways::new(&edges, select);
+    ways.see(&plan.blocks(query)?);
+    Ok(ways.hashes())
+}
+
+/// The sums of what is stored here. What the destination's end told does not count where somebody told of the source's:
+/// here, or by `observed` elsewhere.
+///
+/// # Errors
+/// The store cannot be read.
+pub fn steps(
+    query: &Query,
+    plan: &Plan,
+    measures: &[Measure],
+    select: &Select,
+    observed: &HashSet<u64>,
+) -> Result<Steps, Error> {
+    let blocks = plan.blocks(query)?;
+    let edges = query.ingest.catalogue.edges();
+    let mut ways = Ways::new(&edges, select);
     ways.see(&blocks);
-    let times: Vec<u64> = (start..end).step_by(step_s as usize).collect();
-    let mut sums = vec![Values::default(); times.len()];
+    ways.see_others(observed);
+    let Plan { step_s, times_s, .. } = plan;
+    let mut sums = vec![Values::default(); plan.times().len()];
     let mut by_step: HashMap<usize, Vec<&Arc<Block>>> = HashMap::new();
     for block in &blocks {
-        by_step
-            .entry((block.time_s.saturating_sub(start) / step_s) as usize)
-            .or_default()
-            .push(block);
+        let place = (block.time_s.saturating_sub(times_s.start) / step_s) as usize;
+        by_step.entry(place).or_default().push(block);
     }
     for (place, blocks) in by_step {
         let Some(sum) = sums.get_mut(place) else { continue };
         let readers = blocks
             .iter()
-            .filter_map(|block| Reader::of(&block.columns, |it| asked.measures.contains(&it)).ok());
+            .filter_map(|block| Reader::of(&block.columns, |it| measures.contains(&it)).ok());
         let wanted = |edge| ways.counts(edge);
         let merged = merge(readers.collect(), wanted, |_, row| sum.merge(&row.take()));
         if let Err(error) = merged {
             tracing::error!(%error, "a block of history is damaged; the answer lacks what it had");
         }
     }
+    let known_s = blocks.iter().map(|it| it.until_s()).max();
+    let missing = query.ingest.store().losses(times_s.clone())?;
+    Ok(Steps { sums, known_s, missing })
+}
+
+/// Of all replicas together.
+fn points(
+    plan: &Plan,
+    measures: &[Measure],
+    replicas: Vec<Steps>,
+    mut missing: Vec<Loss>,
+) -> Answered<Points> {
+    let times = plan.times();
+    let mut sums = vec![Values::default(); times.len()];
+    let mut known_s = None;
+    for replica in replicas {
+        sums.iter_mut().zip(&replica.sums).for_each(|(sum, values)| sum.merge(values));
+        known_s = known_s.max(replica.known_s);
+        missing.extend(replica.missing);
+    }
     // The last step may not be over: a mean is of the time that is.
-    let known_s = blocks.iter().map(|it| it.until_s()).max().unwrap_or(end);
+    let known_s = known_s.unwrap_or(plan.times_s.end);
     let lengths =
-        times.iter().map(|time| (time + step_s).min(known_s).saturating_sub(*time).max(1));
+        times.iter().map(|time| (time + plan.step_s).min(known_s).saturating_sub(*time).max(1));
     let lengths: Vec<u64> = lengths.collect();
-    let series = asked.measures.iter().flat_map(|measure| of(*measure, &sums, &lengths));
-    let series = series.collect();
-    let missing = store.losses(start..end)?;
-    Ok(Answered { times_s: start..end, step_s, missing, answer: Points { times, series } })
+    let series = measures.iter().flat_map(|measure| of(*measure, &sums, &lengths)).collect();
+    let (times_s, step_s) = (plan.times_s.clone(), plan.step_s);
+    Answered { times_s, step_s, missing, answer: Points { times, series } }
+}
+
+/// What a way is called between replicas: the same in all versions.
+fn way_hash(key: &Key) -> u64 {
+    let mut context = Context::new(&SHA256);
+    for end in [&key.source, &key.destination] {
+        let (namespace, kind, name) = workload(end);
+        for text in [namespace, kind, name] {
+            context.update(text.as_bytes());
+            context.update(&[0]);
+        }
+    }
+    context.update(&[key.protocol.0]);
+    context.update(&key.port.to_be_bytes());
+    let hash = context.finish();
+    hash.as_ref().iter().take(8).fold(0, |sum, byte| sum << 8 | u64::from(*byte))
 }
 
 fn of(measure: Measure, sums: &[Values], lengths_s: &[u64]) -> Vec<Series> {
@@ -147,11 +282,10 @@ fn of(measure: Measure, sums: &[Values], lengths_s: &[u64]) -> Vec<Series> {
     series.into()
 }
 
-/// A level that reaches back to the beginning, and a step that is a multiple of it.
 fn step(
     times_s: &Range<u64>,
     asked_s: Option<u64>,
-    oldest_s: crate::store::PerLevel<Option<u64>>,
+    oldest_s: PerLevel<Option<u64>>,
 ) -> (Level, u64) {
     let length_s = times_s.end.saturating_sub(times_s.start).max(1);
     let nice =
@@ -213,6 +347,25 @@ impl<'a> Ways<'a> {
                 key(self.edges, edge as u32).is_some_and(|it| it.direction == Direction::Egress);
             self.egress.extend(self.wanted[edge].filter(|_| egress));
         }
+    }
+
+    /// The source's end was observed elsewhere.
+    fn see_others(&mut self, observed: &HashSet<u64>) {
+        if observed.is_empty() {
+            return;
+        }
+        for (edge, way) in self.wanted.iter().enumerate() {
+            let Some(way) = way.filter(|it| !self.egress.contains(it)) else { continue };
+            if key(self.edges, edge as u32).is_some_and(|it| observed.contains(&way_hash(it))) {
+                self.egress.insert(way);
+            }
+        }
+    }
+
+    fn hashes(&self) -> HashSet<u64> {
+        let ways = self.wanted.iter().enumerate();
+        let seen = ways.filter(|(_, way)| way.is_some_and(|it| self.egress.contains(&it)));
+        seen.filter_map(|(edge, _)| key(self.edges, edge as u32).map(|it| way_hash(it))).collect()
     }
 
     fn counts(&self, edge: u32) -> bool {

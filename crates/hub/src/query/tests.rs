@@ -64,7 +64,7 @@ impl Cluster {
             start_s: time_s,
             length_s: 10,
             rows: rows.collect(),
-            losses: Vec::new(),
+            ..Batch::default()
         };
         self.ingest.take(&"n1".into(), 1, batch, time_s + 10);
         self.ingest.flush(time_s + 13).unwrap();

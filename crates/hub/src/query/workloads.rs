@@ -104,6 +104,11 @@ pub fn workloads(
     Ok(Answered { times_s, step_s, missing, answer: all })
 }
 
+/// The rows that [`page`] is made of.
+pub fn of_page(name: &Name, scope: Scope) -> Select {
+    Select { scope, workload: Some(name.clone()), ..Select::default() }
+}
+
 /// One workload; `None`: nothing is known of it in that time.
 ///
 /// # Errors
@@ -114,8 +119,7 @@ pub fn page(
     name: &Name,
     scope: Scope,
 ) -> Result<Answered<Option<Page>>, Error> {
-    let select = Select { scope, workload: Some(name.clone()), ..Select::default() };
-    let (found, answered) = Found::ask(query, times_s, &select)?;
+    let (found, answered) = Found::ask(query, times_s, &of_page(name, scope))?;
     let own = [&name.namespace, &name.kind, &name.name].map(|it| Arc::<str>::from(it.as_str()));
     let own = found.numbers.get(&own).copied();
     let page = own.map(|own| {

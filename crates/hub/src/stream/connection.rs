@@ -22,6 +22,8 @@ pub struct Connection {
     pub stream: Stream,
     /// The node that the client's certificate names.
     pub node: Option<String>,
+    /// It is for a name of this hub's replicas.
+    pub is_replica: bool,
     pub agents: Arc<Agents>,
 }
 
@@ -29,13 +31,14 @@ pub struct Connection {
 #[derive(Clone, Debug)]
 pub struct Peer {
     pub node: Option<String>,
+    pub is_replica: bool,
 }
 
 impl Connected for Connection {
     type ConnectInfo = Peer;
 
     fn connect_info(&self) -> Peer {
-        Peer { node: self.node.clone() }
+        Peer { node: self.node.clone(), is_replica: self.is_replica }
     }
 }
 

@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use daemon::tls;
+use proto::replica::replica_server::ReplicaServer;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, mpsc};
 use tokio_rustls::TlsAcceptor;
@@ -16,7 +17,7 @@ use tonic::transport::Server;
 
 use super::connection::{Connection, Stream};
 use super::{Agents, Service};
-use crate::ingest;
+use crate::{ingest, replica};
 
 /// TLS handshakes at once: each takes a millisecond of a processor.
 const HANDSHAKES: usize = 64;
@@ -32,6 +33,8 @@ const WINDOW_BYTES: u32 = 64 << 10;
 const CONNECTION_WINDOW_BYTES: u32 = 512 << 10;
 /// Of a batch of rows: some thousand rows have 100 KB.
 const REPORT_BYTES: usize = 4 << 20;
+/// Of one connection: an agent has three, another replica one for each question that is open.
+const STREAMS: u32 = 64;
 /// Between the last message of a stop and the end of the connections.
 const GRACE: Duration = Duration::from_millis(500);
 /// After an accept that failed for want of something, such as descriptors.
@@ -46,6 +49,7 @@ pub async fn listen(
     listener: TcpListener,
     tls: Option<tls::Server>,
     telemetry: ingest::Service,
+    replicas: replica::Service,
     cancel: CancellationToken,
 ) -> Result<(), tonic::transport::Error> {
     let (out, connections) = mpsc::channel::<io::Result<Connection>>(1);
@@ -62,9 +66,10 @@ pub async fn listen(
         .http2_keepalive_timeout(Some(KEEPALIVE_ANSWER))
         .initial_stream_window_size(WINDOW_BYTES)
         .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
-        .max_concurrent_streams(8)
+        .max_concurrent_streams(STREAMS)
         .add_service(service)
         .add_service(telemetry)
+        .add_service(ReplicaServer::new(replicas))
         .serve_with_incoming_shutdown(ReceiverStream::new(connections), async {
             cancel.cancelled().await;
             agents.drained().await;
@@ -125,10 +130,13 @@ async fn shake(
 ) -> io::Result<Connection> {
     stream.set_nodelay(true)?;
     let Some(tls) = tls else {
-        return Ok(Connection { stream: Stream::Plain(stream), node: None, agents });
+        let (stream, node, is_replica) = (Stream::Plain(stream), None, false);
+        return Ok(Connection { stream, node, is_replica, agents });
     };
     let stream = TlsAcceptor::from(tls.config()).accept(stream).await?;
     let certificates = stream.get_ref().1.peer_certificates();
     let node = certificates.and_then(tls::node);
-    Ok(Connection { stream: Stream::Tls(Box::new(stream)), node, agents })
+    let is_for = |it: &String| certificates.is_some_and(|all| tls::is_for(all, it));
+    let is_replica = node.is_none() && agents.replicas.iter().any(is_for);
+    Ok(Connection { stream: Stream::Tls(Box::new(stream)), node, is_replica, agents })
 }

@@ -33,6 +33,8 @@ pub struct Agents {
     inventory: Arc<Inventory>,
     limits: config::Inventory,
     identify: Identify,
+    /// Names of this hub's replicas.
+    replicas: Vec<String>,
     syncs: Arc<Semaphore>,
     cancel: CancellationToken,
     sessions: TaskTracker,
@@ -117,6 +119,7 @@ impl Agents {
         inventory: Arc<Inventory>,
         limits: config::Inventory,
         reviewer: Option<Reviewer>,
+        replicas: Vec<String>,
         cancel: CancellationToken,
     ) -> Arc<Self> {
         let by_certificate = limits.tls.as_ref().is_some_and(|tls| tls.client_ca.is_some());
@@ -126,6 +129,7 @@ impl Agents {
             inventory,
             limits,
             identify,
+            replicas,
             syncs,
             cancel,
             sessions: TaskTracker::new(),
@@ -137,6 +141,21 @@ impl Agents {
     pub(crate) async fn prove<T>(&self, request: &Request<T>) -> Result<Option<String>, Status> {
         let proven = self.identify.node(request, &self.inventory).await;
         proven.map_err(|status| self.refuse(Refusal::Unproven, status))
+    }
+
+    /// # Errors
+    /// Who asks does not prove to be another replica of this hub.
+    pub(crate) fn prove_replica<T>(&self, request: &Request<T>) -> Result<(), Status> {
+        // Where nothing is to be proven only this host can connect, or the configuration says so.
+        let open = !self.identify.by_certificate && self.identify.reviewer.is_none();
+        let peer = request.extensions().get::<connection::Peer>();
+        match open || peer.is_some_and(|it| it.is_replica) {
+            true => Ok(()),
+            false => Err(Status::permission_denied(
+                "no certificate for a name in hub.peers: give inventory.client_ca here, and there inventory.certificate \
+                 with that name, also for client authentication",
+            )),
+        }
     }
 
     /// Runs a session: a stop waits for its end.

@@ -133,8 +133,7 @@ impl Cluster {
     }
 
     async fn channel(&self) -> Channel {
-        let address = format!("http://{}", self.app.agents_address());
-        Endpoint::from_shared(address).unwrap().connect().await.unwrap()
+        channel(self.app.agents_address()).await
     }
 
     /// One interval of every pair of workloads, of which 3 rows are missing.
@@ -163,6 +162,10 @@ impl Cluster {
             (out, questions.into_inner())
         })
     }
+}
+
+pub async fn channel(address: std::net::SocketAddr) -> Channel {
+    Endpoint::from_shared(format!("http://{address}")).unwrap().connect().await.unwrap()
 }
 
 fn introduction() -> wire::Introduction {

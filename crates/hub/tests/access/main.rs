@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 mod cluster;
+mod hubble;
 mod log;
 mod people;
 mod provider;

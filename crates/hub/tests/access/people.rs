@@ -198,7 +198,7 @@ fn everybody_sees_the_namespaces_whose_pods_they_may_list() {
     cluster.app.shutdown().unwrap();
 }
 
-fn line(way: Way, source: &str, destination: &str) -> String {
+pub fn line(way: Way, source: &str, destination: &str) -> String {
     let end = |namespace: &str| End {
         namespace: Some(namespace.into()),
         pod: Some(format!("{namespace}-pod").into()),

@@ -4,14 +4,14 @@ use std::net::IpAddr;
 
 /// Addresses that share the first `bits` bits. IPv4-mapped IPv6 addresses count as IPv4.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Network {
+pub struct Network {
     address: IpAddr,
     bits: u8,
 }
 
 impl Network {
     /// `10.0.0.0/8`, `fd00::/8`, or one address.
-    pub(super) fn parse(text: &str) -> Option<Self> {
+    pub fn parse(text: &str) -> Option<Self> {
         let (address, bits) = match text.split_once('/') {
             Some((address, bits)) => (address, Some(bits.parse::<u8>().ok()?)),
             None => (text, None),
@@ -30,7 +30,7 @@ impl Network {
         Some(Self { address, bits })
     }
 
-    pub(super) fn contains(&self, address: &IpAddr) -> bool {
+    pub fn contains(&self, address: &IpAddr) -> bool {
         match (self.address, address.to_canonical()) {
             (IpAddr::V4(network), IpAddr::V4(address)) => {
                 let mask = u32::MAX.checked_shl(32 - u32::from(self.bits)).unwrap_or(0);

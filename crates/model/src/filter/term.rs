@@ -100,7 +100,10 @@ impl Term {
     pub(super) fn matches(&self, record: &Record) -> bool {
         match self {
             Self::End(side, asked) => side.any(record, |end| asked.holds(end)),
-            Self::Port(side, port) => side.any(record, |end| end.port == *port),
+            Self::Port(side, port) => side.any(record, |end| {
+                // What went to a service's port is found by the port of the pod behind it, too.
+                end.port == *port || end.backend.as_ref().is_some_and(|it| it.port() == *port)
+            }),
             Self::Protocol(protocol) => record.protocol == *protocol,
             Self::Kind(kind) => *kind == Kind::of(&record.subject),
             Self::Verdict(verdict) => verdict.holds(&record.subject),

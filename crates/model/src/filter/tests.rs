@@ -304,6 +304,15 @@ fn errors_name_key_value_and_what_is_allowed() {
 }
 
 #[test]
+fn behind_a_service_its_pod_is_found_by_address_and_port() {
+    let mut record = record(connection(ConnectionEvent::Opened, 0));
+    record.destination.backend = Some(std::sync::Arc::new("10.1.0.77:8080".parse().unwrap()));
+    check_record(&record, "to_port=8080&to_ip=10.1.0.77", true);
+    check_record(&record, "to_port=6379", true);
+    check_record(&record, "from_port=8080", false);
+}
+
+#[test]
 fn what_is_hidden_is_not_found_by_its_name() {
     let check = |namespace: &str, query: &str, expected: bool| {
         let filter = Filter::parse_at(pairs(query), NOW).unwrap().within(Scope::of([namespace]));

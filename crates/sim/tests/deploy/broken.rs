@@ -268,6 +268,7 @@ fn configuration() {
     file("agent.toml", "token =", "# token =", "neither token nor certificate");
     file("hub.toml", ":7173", ":7174", "no port of the container");
     file("hub.toml", "/etc/amphipod-tls/tls.key", "/tls.key", "/tls.key is in no volume");
+    file("hub.toml", "amphipod-hubs.", "amphipod-hub.", "is no port of a headless service");
     file("hub.toml", "amphipod-hub\"", "x\"", "takes no tokens for");
     file("hub.toml", "listen =", "listn =", "did you mean `hub.listen`");
     file("hub.toml", "[access]\ntokens = true", "[access]\ntokens = false", "answers anybody");

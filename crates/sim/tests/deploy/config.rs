@@ -101,6 +101,16 @@ fn hub(objects: &Objects, container: &Value, content: &str, wrong: &mut impl FnM
             wrong("listens where nobody else comes".into());
         }
     }
+    for peer in &config.peers {
+        let name = peer.host.split('.').next().unwrap_or_default();
+        let service = objects.find("Service", name).map(|it| &it["spec"]);
+        // All addresses, and not one of them.
+        let headless = service.filter(|it| it["clusterIP"] == "None");
+        let has = |it: &Value| list(&it["ports"]).iter().any(|it| it["port"] == peer.port);
+        if !headless.is_some_and(has) {
+            wrong(format!("{peer} is no port of a headless service"));
+        }
+    }
     let (Some(tls), Some(https)) = (config.inventory.tls, config.tls) else {
         return wrong("has no certificate".into());
     };

@@ -1,0 +1,113 @@
+//! What a flow says in words: the last column of `hubble observe`.
+
+use std::borrow::Cow;
+use std::fmt::Write;
+
+use model::line::{Dns, Event, Kind, Line};
+
+pub fn of(line: &Line) -> String {
+    match (line.kind, &line.dns) {
+        (Kind::Dns, Some(dns)) => lookup(dns),
+        (Kind::Drop, _) => {
+            let reason = line.reason.as_deref().unwrap_or("unknown reason");
+            let packets = line.packets.unwrap_or(1);
+            // A number says little, and 0 nothing.
+            let protocol = match line.protocol.bytes().all(|it| it.is_ascii_digit()) {
+                true => "Packet",
+                false => &line.protocol,
+            };
+            format!("{protocol} dropped: {reason}, {}", counted(packets, "packet"))
+        }
+        (Kind::Flow, _) => {
+            let mut text = format!("{} traffic", line.protocol);
+            if let Some(ms) = line.interval_ms {
+                let _ = write!(text, " in {}", span(ms.saturating_mul(1000)));
+            }
+            text + &counters(line)
+        }
+        _ => connection(line),
+    }
+}
+
+fn connection(line: &Line) -> String {
+    let event = match line.event {
+        Some(Event::Opened) => "opened",
+        Some(Event::Accepted) => "accepted",
+        Some(Event::Failed) => "failed",
+        Some(Event::Closed) => "closed",
+        None => "connection",
+    };
+    let mut text = format!("{} {event}", line.protocol);
+    if let Some(error) = &line.error {
+        let _ = write!(text, ": {error}");
+    }
+    let us = line.duration_us.or(line.connect_us.filter(|_| line.event == Some(Event::Opened)));
+    if let Some(us) = us {
+        let word = if line.event == Some(Event::Opened) { "in" } else { "after" };
+        let _ = write!(text, " {word} {}", span(us));
+    }
+    text + &counters(line)
+}
+
+fn counters(line: &Line) -> String {
+    let mut text = String::new();
+    if let (Some(sent), Some(received)) = (line.bytes_sent, line.bytes_received) {
+        let _ = write!(text, ", {sent} B sent, {received} B received");
+    }
+    if let Some(retransmits) = line.retransmits.filter(|it| *it > 0) {
+        let _ = write!(text, ", {}", counted(retransmits.into(), "retransmit"));
+    }
+    text
+}
+
+fn lookup(dns: &Dns) -> String {
+    let Dns { query, kind, .. } = dns;
+    let Some(code) = &dns.code else {
+        return format!("DNS Query {query}. {kind}: {}", dns.error.as_deref().unwrap_or("timeout"));
+    };
+    let answers: Vec<Cow<'_, str>> = match dns.answers.is_empty() {
+        true => dns.aliases.iter().map(|it| Cow::from(&**it)).collect(),
+        false => dns.answers.iter().map(|it| it.to_string().into()).collect(),
+    };
+    let answers = match (&**code, answers.is_empty()) {
+        ("NOERROR", true) => "no data".to_owned(),
+        ("NOERROR", false) => format!("{:?}", answers.join(",")),
+        (code, _) => code.to_owned(),
+    };
+    let took = dns.duration_us.map(|us| format!(" in {}", span(us))).unwrap_or_default();
+    format!("DNS Answer {answers} ({query}. {kind}){took}")
+}
+
+fn counted(count: u64, noun: &str) -> String {
+    format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
+}
+
+/// Three digits are enough.
+fn span(us: u64) -> String {
+    match us {
+        0..1_000 => format!("{us} µs"),
+        1_000..1_000_000 => format!("{:.3} ms", us as f64 / 1e3),
+        _ => format!("{:.3} s", us as f64 / 1e6),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_dropped_packet_has_a_protocol_that_is_a_word() {
+        let check = |protocol: &'static str, expected: &str| {
+            let line = Line {
+                kind: Kind::Drop,
+                protocol: protocol.into(),
+                reason: Some("NO_SOCKET".into()),
+                packets: Some(2),
+                ..Line::default()
+            };
+            assert_eq!(of(&line), expected);
+        };
+        check("TCP", "TCP dropped: NO_SOCKET, 2 packets");
+        check("0", "Packet dropped: NO_SOCKET, 2 packets");
+    }
+}
