@@ -207,7 +207,7 @@ export function Matrix(props: { scene: Scene; measure: Measure; matches: Set<num
                     aria-label={
                       edge === undefined
                         ? "no calls"
-                        : `${named(scene.items[item]!)} calls ${named(scene.items[columns[column]!]!)}: ${text}, ${HEALTH_NAMES[health]}${changed ? `, compared with before: ${changed}` : ""}`
+                        : `${named(scene.items[item]!)} calls ${named(scene.items[columns[column]!]!)}: ${text}${changed ? ` ${changed} since before` : ""}, ${HEALTH_NAMES[health]}`
                     }
                     class={`matrix-cell shade-${shade} health-${health} ${isActive ? "active" : ""}`}
                     style={{ left: `${SIDE + column * WIDE}px`, width: `${WIDE - 2}px` }}
@@ -218,7 +218,7 @@ export function Matrix(props: { scene: Scene; measure: Measure; matches: Set<num
                     onKeyDown={undefined}
                   >
                     {text}
-                    {changed ? <span class={`changed ${tone}`}>{changed}</span> : null}
+                    {changed ? <span class={`changed ${tone}`}> {changed}</span> : null}
                   </div>
                 );
               })}
