@@ -75,9 +75,11 @@ impl App {
         probes::check()?;
         probes::share_heap();
         let settings = config.probes.clone();
-        Self::start_with(config, changes, move |batches| {
+        let app = Self::start_with(config, changes, move |batches| {
             Ok(Box::new(probes::start(&settings, batches)?))
-        })
+        })?;
+        probes::release_image();
+        Ok(app)
     }
 
     /// [`App::start`] with another origin of batches than this kernel.
