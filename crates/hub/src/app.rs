@@ -111,13 +111,10 @@ impl App {
         );
         let mut sources = Sources::new(
             inventory.clone(),
-            served.clone(),
             watches.clone(),
             tls.clone(),
-            ingest.clone(),
-            observers.clone(),
+            telemetry.clone(),
             access.clone(),
-            replicas.clone(),
             query,
         );
         let hubble_at = hubble.as_ref().map(|(_, address)| *address);
