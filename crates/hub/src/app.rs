@@ -112,14 +112,11 @@ impl App {
         );
         let mut sources = Sources::new(
             inventory.clone(),
-            served.clone(),
             watches.clone(),
             tls.clone(),
-            ingest.clone(),
-            observers.clone(),
+            telemetry.clone(),
             access.clone(),
             Exports::new(&config.export, &Resolver::default().function())?,
-            replicas.clone(),
             query,
         );
         let hubble_at = hubble.as_ref().map(|(_, address)| *address);

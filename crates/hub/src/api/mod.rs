@@ -27,7 +27,7 @@ use tower_http::compression::CompressionLayer;
 use crate::Inventory;
 use crate::access::{self, Access, Asker};
 use crate::hubble::Hubble;
-use crate::ingest::Ingest;
+use crate::ingest::{self, Ingest};
 use crate::kube::Watches;
 use crate::observe::Observers;
 use crate::query::Query;
@@ -60,16 +60,14 @@ pub struct Sources {
 impl Sources {
     pub fn new(
         inventory: Arc<Inventory>,
-        agents: Arc<Agents>,
         watches: Watches,
         tls: Option<tls::Server>,
-        ingest: Arc<Ingest>,
-        observers: Arc<Observers>,
+        telemetry: ingest::Service,
         access: Arc<Access>,
         exports: Exports,
-        replicas: Arc<Replicas>,
         query: Query,
     ) -> Self {
+        let ingest::Service { ingest, observers, agents, replicas } = telemetry;
         let desk = Desk::new(query);
         let (meter, scrapes) = (Meter::new(), Scrapes::default());
         let hubble = None;

@@ -151,7 +151,7 @@ fn refuse_unknown(mut bytes: &[u8]) -> Result<(), Refused> {
         match NAMES.iter().find(|(number, _)| *number == field) {
             // A group of fields of which none is set.
             Some((999, _)) if empty => {}
-            Some((_, name)) => return Err(Refused::Known(*name)),
+            Some((_, name)) => return Err(Refused::Known(name)),
             None if !(1..=33).contains(&field) => return Err(Refused::Unknown(field)),
             None => {}
         }
@@ -215,7 +215,7 @@ fn checks(asked: &FlowFilter) -> Result<Vec<Check>, Refused> {
     add(&mut checks, &it.source_identity, same, |all| Check::Identities(Source, all))?;
     add(&mut checks, &it.destination_identity, same, |all| Check::Identities(Destination, all))?;
     add(&mut checks, &it.protocol, |it| parsed("protocol", it, protocol), Check::Protocols)?;
-    add(&mut checks, &it.dns_query, query, Check::Queries)?;
+    add(&mut checks, &it.dns_query, |it| query(it), Check::Queries)?;
     add(&mut checks, &it.node_name, |it| parsed("node_name", it, Node::parse), Check::Nodes)?;
     let version = |flow: &wire::Flow| flow.ip.as_ref().map_or(0, |it| it.ip_version);
     add(&mut checks, &it.ip_version, same, |all| Check::Number(version, all))?;
@@ -284,7 +284,7 @@ fn protocol(text: &str) -> Result<String, &'static str> {
     }
 }
 
-fn query(text: &String) -> Result<Regex, Refused> {
+fn query(text: &str) -> Result<Regex, Refused> {
     let regex = RegexBuilder::new(text).size_limit(REGEX_BYTES).build();
     regex.map_err(|_| refused("dns_query", text, "a regular expression (RE2), not too large"))
 }
