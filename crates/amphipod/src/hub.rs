@@ -36,6 +36,7 @@ pub struct Args {
 
 pub fn run(args: Args) -> anyhow::Result<()> {
     let config = configure(args)?;
+    probes::share_heap();
     let cancel = CancellationToken::new();
     stop_on_signal(cancel.clone())?;
     raise_files();

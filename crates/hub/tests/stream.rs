@@ -93,9 +93,9 @@ impl Agent {
     }
 
     async fn batch(&mut self) -> (Batch, Vec<Kind>) {
-        let Telling::Batch(batch) = self.next().await.unwrap() else { panic!("a drain") };
-        let items = batch.items.iter().map(|it| Item::decode(&**it).unwrap().kind.unwrap());
-        let items = items.collect();
+        let Telling::Batch(mut batch) = self.next().await.unwrap() else { panic!("a drain") };
+        let items = proto::items(&mut batch).unwrap().into_iter();
+        let items = items.map(|it| Item::decode(it).unwrap().kind.unwrap()).collect();
         (batch, items)
     }
 

@@ -19,6 +19,8 @@ pub enum Malformed {
     Address(usize),
     #[error("no {0}")]
     Missing(&'static str),
+    #[error("packed items: {0}")]
+    Parcel(&'static str),
 }
 
 /// 4 or 16 bytes.

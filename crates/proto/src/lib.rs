@@ -4,10 +4,12 @@ mod codec;
 pub mod columns;
 mod dictionary;
 mod inventory;
+mod parcel;
 
 pub use codec::Codec;
 pub use dictionary::{Defined, Dictionary, Unsound};
 pub use inventory::{Malformed, change, ip, ip_bytes, item};
+pub use parcel::{Parcel, items};
 
 /// As they travel.
 #[allow(missing_docs, clippy::all)]

@@ -187,9 +187,10 @@ impl Fleet {
         out.send(ToHub { kind: Some(hello) }).await?;
         let mut told = client.follow(ReceiverStream::new(messages)).await?.into_inner();
         while let Some(message) = told.message().await? {
-            let Some(Telling::Batch(batch)) = message.kind else { return Ok(()) };
+            let Some(Telling::Batch(mut batch)) = message.kind else { return Ok(()) };
+            let items = proto::items(&mut batch)?.len();
             self.batches.fetch_add(1, Ordering::Relaxed);
-            self.items.fetch_add(batch.items.len() as u64, Ordering::Relaxed);
+            self.items.fetch_add(items as u64, Ordering::Relaxed);
             if place.take(&batch) {
                 self.told_all(at);
             }
@@ -217,7 +218,15 @@ impl Place {
         let (answered, wanted) =
             if self.sequence == 0 { (none, addresses) } else { (addresses, none) };
         let (epoch, sequence) = (self.epoch, self.sequence);
-        Hello { node: agent.node.clone(), epoch, sequence, answered, wanted, ..Hello::default() }
+        Hello {
+            node: agent.node.clone(),
+            epoch,
+            sequence,
+            answered,
+            wanted,
+            unpacks: true,
+            ..Hello::default()
+        }
     }
 
     /// Whether everything has been told with this.

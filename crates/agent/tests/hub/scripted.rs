@@ -44,6 +44,7 @@ pub fn batch(epoch: u64, sequence: u64, changes: &[Change]) -> Batch {
         begin: false,
         synced: false,
         items: changes.iter().map(encoded).collect(),
+        ..Batch::default()
     }
 }
 

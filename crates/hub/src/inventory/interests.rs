@@ -3,29 +3,24 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use bytes::Bytes;
 use hashbrown::HashMap;
 use hashbrown::hash_map::Entry;
+use slab::Slab;
 
 use super::key::{Key, Str};
 use super::mailbox::Mailbox;
 
-/// What one agent wants.
-#[derive(Debug)]
-struct Wish {
-    mailboxes: Vec<Arc<Mailbox>>,
-    /// The newest answer as it travels: made once for all who want it.
-    answer: Option<Bytes>,
-}
+/// Names an agent for as long as it is here. Small: there is one for each address that each agent wants.
+pub type Id = u32;
 
 #[derive(Debug, Default)]
 pub struct Interests {
-    by_node: HashMap<Str, Vec<Arc<Mailbox>>>,
-    by_address: HashMap<IpAddr, Wish>,
+    by_node: HashMap<Str, Vec<Id>>,
+    by_address: HashMap<IpAddr, Vec<Id>>,
     /// Services concern everybody.
-    all: HashMap<u64, Arc<Mailbox>>,
+    all: Slab<Arc<Mailbox>>,
     /// Those who want to be told of everything.
-    broadcast: Vec<Arc<Mailbox>>,
+    broadcast: Vec<Id>,
 }
 
 impl Interests {
@@ -41,72 +36,63 @@ impl Interests {
         self.by_node.get(node).map_or(0, Vec::len)
     }
 
-    pub fn add(&mut self, mailbox: &Arc<Mailbox>) {
-        self.by_node.entry(mailbox.node.clone()).or_default().push(mailbox.clone());
-        self.all.insert(mailbox.id, mailbox.clone());
+    pub fn add(&mut self, mailbox: &Arc<Mailbox>) -> Id {
+        let id = self.all.insert(mailbox.clone()) as Id;
+        // Nearly always the only one of its node.
+        let none = || Vec::with_capacity(1);
+        self.by_node.entry(mailbox.node.clone()).or_insert_with(none).push(id);
         if mailbox.broadcast {
-            self.broadcast.push(mailbox.clone());
+            self.broadcast.push(id);
         }
+        id
     }
 
-    pub fn remove(&mut self, mailbox: &Mailbox, addresses: impl Iterator<Item = IpAddr>) {
-        addresses.for_each(|ip| self.forget(ip, mailbox));
-        let others = |it: &Arc<Mailbox>| it.id != mailbox.id;
+    /// `addresses`: all that it wants.
+    pub fn remove(&mut self, id: Id, addresses: impl Iterator<Item = IpAddr>) {
+        addresses.for_each(|ip| self.forget(ip, id));
+        let Some(mailbox) = self.all.try_remove(id as usize) else { return };
         if let Entry::Occupied(mut entry) = self.by_node.entry(mailbox.node.clone()) {
-            entry.get_mut().retain(others);
+            entry.get_mut().retain(|other| *other != id);
             if entry.get().is_empty() {
                 entry.remove();
             }
         }
-        self.all.remove(&mailbox.id);
-        self.broadcast.retain(others);
+        self.broadcast.retain(|other| *other != id);
     }
 
-    pub fn want(&mut self, ip: IpAddr, mailbox: &Arc<Mailbox>) {
-        let none = || Wish { mailboxes: Vec::with_capacity(1), answer: None };
-        self.by_address.entry(ip).or_insert_with(none).mailboxes.push(mailbox.clone());
+    pub fn want(&mut self, ip: IpAddr, id: Id) {
+        self.by_address.entry(ip).or_insert_with(|| Vec::with_capacity(1)).push(id);
     }
 
-    pub fn forget(&mut self, ip: IpAddr, mailbox: &Mailbox) {
+    pub fn forget(&mut self, ip: IpAddr, id: Id) {
         if let Entry::Occupied(mut entry) = self.by_address.entry(ip) {
-            let mailboxes = &mut entry.get_mut().mailboxes;
-            if let Some(at) = mailboxes.iter().position(|it| it.id == mailbox.id) {
-                mailboxes.swap_remove(at);
+            let ids = entry.get_mut();
+            if let Some(at) = ids.iter().position(|other| *other == id) {
+                ids.swap_remove(at);
             }
-            if mailboxes.is_empty() {
+            if ids.is_empty() {
                 entry.remove();
             }
         }
     }
 
-    /// The answer for an address, made by `make` unless it is there.
-    pub fn answer(&mut self, ip: IpAddr, make: impl FnOnce() -> Bytes) -> Bytes {
-        match self.by_address.get_mut(&ip) {
-            Some(wish) => wish.answer.get_or_insert_with(make).clone(),
-            None => make(),
-        }
-    }
-
     /// Puts `key`, whose state has changed, into the mailboxes that it concerns; tells how many.
-    pub fn mark(&mut self, key: &Key) -> usize {
-        if let Key::Service { .. } = key {
-            self.all.values().for_each(|mailbox| mailbox.put(key.clone()));
-            return self.all.len();
-        }
+    pub fn mark(&self, key: &Key) -> usize {
         let concerned = match key {
+            Key::Service { .. } => {
+                self.mailboxes().for_each(|mailbox| mailbox.put(key.clone()));
+                return self.all.len();
+            }
             Key::Pod { node, .. } => self.by_node.get(node),
             Key::Node { name } => self.by_node.get(name),
-            Key::Address(ip) => self.by_address.get_mut(ip).map(|wish| {
-                wish.answer = None;
-                &wish.mailboxes
-            }),
-            Key::Service { .. } => None,
+            Key::Address(ip) => self.by_address.get(ip),
         };
         let concerned = concerned.into_iter().flatten().chain(&self.broadcast);
+        let concerned = concerned.filter_map(|id| self.all.get(*id as usize));
         concerned.map(|mailbox| mailbox.put(key.clone())).count()
     }
 
     pub fn mailboxes(&self) -> impl Iterator<Item = &Arc<Mailbox>> {
-        self.all.values()
+        self.all.iter().map(|(_, mailbox)| mailbox)
     }
 }

@@ -8,9 +8,11 @@ use tokio::sync::Notify;
 
 use super::key::{Key, Str};
 
+/// Keys for which there is room also when it is empty.
+const KEPT: usize = 8;
+
 #[derive(Debug)]
 pub struct Mailbox {
-    pub id: u64,
     /// Where the agent runs.
     pub node: Str,
     /// Wants to be told of every object: only to measure what that costs.
@@ -41,8 +43,8 @@ pub struct Letters {
 }
 
 impl Mailbox {
-    pub fn new(id: u64, node: Str, broadcast: bool) -> Self {
-        Self { id, node, broadcast, inner: Mutex::default(), filled: Notify::new() }
+    pub fn new(node: Str, broadcast: bool) -> Self {
+        Self { node, broadcast, inner: Mutex::default(), filled: Notify::new() }
     }
 
     pub fn put(&self, key: Key) {
@@ -71,7 +73,7 @@ impl Mailbox {
         let keys: Vec<Key> = inner.keys.drain(..most).collect();
         let all = inner.keys.is_empty();
         let since = if all { inner.since.take() } else { inner.since };
-        if all && inner.keys.capacity() > 64 {
+        if all && inner.keys.capacity() > KEPT {
             inner.keys = IndexSet::new();
         }
         let coalesced = std::mem::take(&mut inner.coalesced);
@@ -102,7 +104,7 @@ mod tests {
 
     #[test]
     fn a_key_is_there_once_however_often_it_changed() {
-        let mailbox = Mailbox::new(1, "n".into(), false);
+        let mailbox = Mailbox::new("n".into(), false);
         [1, 2, 1, 3, 1].into_iter().for_each(|last| mailbox.put(key(last)));
         let letters = mailbox.take(2);
         assert_eq!((letters.keys.len(), letters.all, letters.coalesced), (2, false, 2));

@@ -5,17 +5,16 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use bytes::Bytes;
-use hashbrown::HashSet;
-use proto::wire;
+use proto::{Parcel, wire};
 
+use super::interests::Id;
 use super::key::{Key, Str};
 use super::mailbox::{Letters, Mailbox};
-use super::{Inventory, encode};
+use super::wanted::{Wanted, ordered};
+use super::{BATCH_BYTES, Inventory, Services, item};
 
-/// Of one batch, whichever is reached first. Each stream keeps buffers as large as its largest message, for good.
+/// Of one batch, unless it has as many bytes as it may before.
 const BATCH_ITEMS: usize = 256;
-const BATCH_BYTES: usize = 4 << 10;
 
 /// What an agent has, and what it wants.
 #[derive(Clone, Debug, Default)]
@@ -27,16 +26,20 @@ pub struct Hello {
     /// Wanted addresses that were answered up to then, and others.
     pub answered: Vec<IpAddr>,
     pub wanted: Vec<IpAddr>,
+    /// It reads packed batches.
+    pub unpacks: bool,
 }
 
 /// Dropping it ends what the agent is told.
 pub struct Member {
     inventory: Arc<Inventory>,
     mailbox: Arc<Mailbox>,
-    wanted: HashSet<IpAddr>,
+    id: Id,
+    wanted: Wanted,
     max_addresses: usize,
-    /// Services of the account that have not been sent yet.
-    services: Option<(Arc<[Bytes]>, usize)>,
+    /// Services of the account, and how many of their batches have been sent.
+    services: Option<(Services, usize)>,
+    unpacks: bool,
     /// The account has not begun, or is not complete yet.
     begins: bool,
     syncs: bool,
@@ -53,16 +56,17 @@ pub struct Outgoing {
 impl Member {
     /// From now on every change that concerns the agent is kept for it.
     pub fn join(inventory: &Arc<Inventory>, hello: Hello, max_addresses: usize) -> Self {
-        let id = inventory.next.fetch_add(1, Ordering::Relaxed);
         let node: Str = hello.node.into();
-        let mailbox = Arc::new(Mailbox::new(id, node, inventory.broadcast));
-        inventory.interests().add(&mailbox);
+        let mailbox = Arc::new(Mailbox::new(node, inventory.broadcast));
+        let id = inventory.interests().add(&mailbox);
         let mut member = Self {
             inventory: inventory.clone(),
             mailbox,
-            wanted: HashSet::new(),
+            id,
+            wanted: Wanted::default(),
             max_addresses,
             services: None,
+            unpacks: hello.unpacks,
             begins: false,
             syncs: true,
         };
@@ -78,14 +82,14 @@ impl Member {
             _ => {
                 inventory.counters.accounts.fetch_add(1, Ordering::Relaxed);
                 member.begins = true;
-                member.services = Some((inventory.services(&store), 0));
+                member.services = Some((inventory.services(&store, hello.unpacks), 0));
                 let node = &member.mailbox.node;
                 let key = |pod: &super::object::Pod| Key::Pod {
                     uid: pod.uid.clone(),
                     node: pod.node.clone(),
                 };
                 let itself = store.nodes.find("", node).map(|_| Key::Node { name: node.clone() });
-                let addresses = member.wanted.iter().copied().map(Key::Address);
+                let addresses = member.wanted.iter().map(Key::Address);
                 member.mailbox.fill(itself.into_iter().chain(addresses));
                 if inventory.broadcast {
                     member.mailbox.fill(store.pods.iter().map(|(_, pod)| key(pod)));
@@ -107,7 +111,7 @@ impl Member {
             Key::Pod { node, .. } => *node == self.mailbox.node,
             Key::Service { .. } => true,
             Key::Node { name } => *name == self.mailbox.node,
-            Key::Address(ip) => self.wanted.contains(ip),
+            Key::Address(ip) => self.wanted.contains(*ip),
         }
     }
 
@@ -119,89 +123,83 @@ impl Member {
 
     /// Those that were not wanted before.
     fn register(&mut self, addresses: impl Iterator<Item = IpAddr>) -> Vec<IpAddr> {
-        let mut interests = self.inventory.interests();
-        let mut new = Vec::new();
-        for ip in addresses {
-            if self.wanted.contains(&ip) {
-                continue;
-            }
-            if self.wanted.len() >= self.max_addresses {
-                self.inventory.counters.refused_addresses.fetch_add(1, Ordering::Relaxed);
-                continue;
-            }
-            self.wanted.insert(ip);
-            interests.want(ip, &self.mailbox);
-            new.push(ip);
+        let mut new = ordered(addresses.filter(|ip| !self.wanted.contains(*ip)));
+        let room = self.max_addresses.saturating_sub(self.wanted.len());
+        if new.len() > room {
+            let refused = (new.len() - room) as u64;
+            self.inventory.counters.refused_addresses.fetch_add(refused, Ordering::Relaxed);
+            new.truncate(room);
         }
+        self.wanted.extend(&new);
+        let mut interests = self.inventory.interests();
+        new.iter().for_each(|ip| interests.want(*ip, self.id));
         new
     }
 
     /// The agent no longer wants these.
     pub fn forget(&mut self, addresses: impl Iterator<Item = IpAddr>) {
+        let gone = ordered(addresses.filter(|ip| self.wanted.contains(*ip)));
+        self.wanted.retain(|ip| gone.binary_search(&ip).is_err());
         let mut interests = self.inventory.interests();
-        for ip in addresses.filter(|ip| self.wanted.remove(ip)) {
-            interests.forget(ip, &self.mailbox);
-        }
+        gone.into_iter().for_each(|ip| interests.forget(ip, self.id));
     }
 
     /// What is to be sent now; nothing if the agent knows everything.
     pub fn outgoing(&mut self) -> Option<Outgoing> {
-        let mut items: Vec<Bytes> = Vec::new();
-        let mut bytes = 0;
-        let full = |items: &[Bytes], bytes| items.len() >= BATCH_ITEMS || bytes >= BATCH_BYTES;
         if let Some((services, at)) = &mut self.services {
-            while let Some(service) = services.get(*at).filter(|_| !full(&items, bytes)) {
-                bytes += service.len();
-                items.push(service.clone());
-                *at += 1;
+            let next = services.get(*at).cloned();
+            *at += 1;
+            if let Some((mut batch, items, bytes)) = next {
+                batch.epoch = self.inventory.store().log.epoch;
+                batch.begin = std::mem::take(&mut self.begins);
+                self.count(items, bytes);
+                return Some(Outgoing { batch, since: None });
             }
-            if *at == services.len() {
-                self.services = None;
-            }
+            self.services = None;
         }
         // No writer may come between what is taken and the number that stands for all before it.
         let store = self.inventory.store();
-        let room = BATCH_ITEMS.saturating_sub(items.len());
-        let Letters { keys, mut all, since, coalesced } = self.mailbox.take(room);
-        if items.is_empty() && keys.is_empty() && !self.begins && !self.syncs {
+        let Letters { keys, mut all, since, coalesced } = self.mailbox.take(BATCH_ITEMS);
+        if keys.is_empty() && !self.begins && !self.syncs {
             return None;
         }
+        let mut parcel = Parcel::default();
         let mut keys = keys.into_iter();
-        while !full(&items, bytes) {
+        while parcel.bytes() < BATCH_BYTES {
             let Some(key) = keys.next() else { break };
             // What the agent no longer wants may still have been in its mailbox.
-            if matches!(&key, Key::Address(ip) if !self.wanted.contains(ip)) {
+            if matches!(&key, Key::Address(ip) if !self.wanted.contains(*ip)) {
                 continue;
             }
-            let item = match key {
-                Key::Address(ip) => self.inventory.interests().answer(ip, || encode(&store, &key)),
-                key => encode(&store, &key),
-            };
-            bytes += item.len();
-            items.push(item);
+            parcel.push(&item(&store, &key));
         }
         if keys.len() > 0 {
             self.mailbox.fill(keys);
             all = false;
         }
-        all &= self.services.is_none();
         let synced = self.syncs && all;
-        let began = std::mem::take(&mut self.begins);
         let since = since.filter(|_| !self.syncs);
         self.syncs &= !synced;
-        let counters = &self.inventory.counters;
-        counters.coalesced.fetch_add(coalesced, Ordering::Relaxed);
-        counters.batches.fetch_add(1, Ordering::Relaxed);
-        counters.items.fetch_add(items.len() as u64, Ordering::Relaxed);
-        counters.item_bytes.fetch_add(bytes as u64, Ordering::Relaxed);
-        let batch = wire::Batch {
+        let mut batch = wire::Batch {
             epoch: store.log.epoch,
             sequence: if all { store.log.sequence() } else { 0 },
-            begin: began,
+            begin: std::mem::take(&mut self.begins),
             synced,
-            items,
+            ..wire::Batch::default()
         };
+        drop(store);
+        self.inventory.counters.coalesced.fetch_add(coalesced, Ordering::Relaxed);
+        self.count(parcel.len(), parcel.bytes());
+        parcel.fill(&mut batch, self.unpacks);
         Some(Outgoing { batch, since })
+    }
+
+    /// A batch.
+    fn count(&self, items: usize, bytes: usize) {
+        let counters = &self.inventory.counters;
+        counters.batches.fetch_add(1, Ordering::Relaxed);
+        counters.items.fetch_add(items as u64, Ordering::Relaxed);
+        counters.item_bytes.fetch_add(bytes as u64, Ordering::Relaxed);
     }
 
     /// Returns when there may be something to send.
@@ -212,6 +210,6 @@ impl Member {
 
 impl Drop for Member {
     fn drop(&mut self) {
-        self.inventory.interests().remove(&self.mailbox, self.wanted.iter().copied());
+        self.inventory.interests().remove(self.id, self.wanted.iter());
     }
 }

@@ -1,7 +1,7 @@
 //! What the cluster is, and who is told what of it.
 //!
 //! One writer ([`Inventory::apply`]), many readers. A change costs its numbers in the log, and a key in the mailbox of each
-//! agent that it concerns; values are looked up, and encoded once for all, when they are sent.
+//! agent that it concerns; values are looked up and encoded when they are sent, and services once for all accounts.
 
 mod addresses;
 mod answer;
@@ -17,13 +17,13 @@ mod strings;
 mod table;
 #[cfg(test)]
 mod tests;
+mod wanted;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 
-use bytes::Bytes;
 use model::Timestamp;
-use prost::Message;
+use proto::{Parcel, wire};
 use reflector::{Event, Resource};
 use tokio::sync::watch;
 
@@ -36,18 +36,21 @@ pub(crate) use strings::Shared;
 use interests::Interests;
 use store::Store;
 
-/// Encoded items of all services, as of a change.
-type Services = (u64, Arc<[Bytes]>);
+/// Of a batch, before it is packed: about a third of it waits with the stream.
+const BATCH_BYTES: usize = 16 << 10;
+
+/// All services as they travel, as of a change: batches, with how many items and bytes are in each.
+type Services = Arc<[(wire::Batch, usize, usize)]>;
 
 pub struct Inventory {
     store: RwLock<Store>,
     // Locked after the store, if both are.
     interests: Mutex<Interests>,
-    services: Mutex<Option<Services>>,
+    /// As of which change of them; not packed, and packed.
+    services: Mutex<[Option<(u64, Services)>; 2]>,
     /// Changes of services so far.
     services_changed: AtomicU64,
     complete: watch::Sender<bool>,
-    next: AtomicU64,
     broadcast: bool,
     pub counters: Counters,
 }
@@ -100,7 +103,6 @@ impl Inventory {
             services: Mutex::default(),
             services_changed: AtomicU64::new(0),
             complete: watch::Sender::new(false),
-            next: AtomicU64::new(0),
             broadcast,
             counters: Counters::default(),
         })
@@ -120,7 +122,7 @@ impl Inventory {
         if touched.iter().any(|key| matches!(key, Key::Service { .. })) {
             self.services_changed.fetch_add(1, Ordering::Relaxed);
         }
-        let mut interests = self.interests();
+        let interests = self.interests();
         let marked: usize = touched.iter().map(|key| interests.mark(key)).sum();
         self.counters.marked.fetch_add(marked as u64, Ordering::Relaxed);
         let complete = store.is_complete();
@@ -175,26 +177,42 @@ impl Inventory {
     }
 
     /// All services as they travel.
-    fn services(&self, store: &Store) -> Arc<[Bytes]> {
+    fn services(&self, store: &Store, packed: bool) -> Services {
         let changed = self.services_changed.load(Ordering::Relaxed);
-        let mut services = self.services.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((made, services)) = &*services
+        let mut held = self.services.lock().unwrap_or_else(PoisonError::into_inner);
+        let held = &mut held[usize::from(packed)];
+        if let Some((made, services)) = &*held
             && *made == changed
         {
             return services.clone();
         }
-        let items = store.services.iter().map(|(_, it)| {
+        let mut batches = Vec::new();
+        let mut parcel = Parcel::default();
+        let mut seal = |parcel: &mut Parcel| {
+            let parcel = std::mem::take(parcel);
+            if !parcel.is_empty() {
+                let (items, bytes, mut batch) =
+                    (parcel.len(), parcel.bytes(), wire::Batch::default());
+                parcel.fill(&mut batch, packed);
+                batches.push((batch, items, bytes));
+            }
+        };
+        for (_, it) in store.services.iter() {
             let key = Key::Service { namespace: it.namespace.clone(), name: it.name.clone() };
-            encode(store, &key)
-        });
-        let items: Arc<[Bytes]> = items.collect();
-        *services = Some((changed, items.clone()));
-        items
+            parcel.push(&item(store, &key));
+            if parcel.bytes() >= BATCH_BYTES {
+                seal(&mut parcel);
+            }
+        }
+        seal(&mut parcel);
+        let services: Services = batches.into();
+        *held = Some((changed, services.clone()));
+        services
     }
 }
 
 /// The newest state of what `key` names.
-fn encode(store: &Store, key: &Key) -> Bytes {
+fn item(store: &Store, key: &Key) -> wire::Item {
     // Keys name what travels, never a mark.
-    proto::item(&store.change(key)).unwrap_or_default().encode_to_vec().into()
+    proto::item(&store.change(key)).unwrap_or_default()
 }

@@ -7,6 +7,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use model::{Change, Holder, Workload};
+use prost::Message;
 use reflector::{Event, Object, ObjectKey, OwnerReference, Phase, Resource};
 
 use super::member::{Hello, Member};
@@ -128,15 +129,15 @@ impl View {
     /// Takes everything that is there to be taken; tells whether an account was complete.
     fn read(&mut self, member: &mut Member) -> bool {
         let (mut synced, mut old) = (false, None);
-        while let Some(Outgoing { batch, .. }) = member.outgoing() {
+        while let Some(Outgoing { mut batch, .. }) = member.outgoing() {
             self.batches += 1;
             if batch.begin {
                 old = Some(std::mem::take(self));
             }
             self.epoch = batch.epoch;
-            for bytes in &batch.items {
+            for bytes in proto::items(&mut batch).unwrap() {
                 self.items += 1;
-                let item = proto::wire::Item::decode(&**bytes).unwrap();
+                let item = proto::wire::Item::decode(bytes).unwrap();
                 self.take(proto::change(item).unwrap());
             }
             if batch.sequence > 0 {
@@ -172,6 +173,8 @@ impl View {
             sequence: self.sequence,
             answered: wanted.iter().filter(is_answered).copied().collect(),
             wanted: wanted.iter().filter(|ip| !is_answered(ip)).copied().collect(),
+            // As some do.
+            unpacks: wanted.len() % 2 == 0,
         }
     }
 

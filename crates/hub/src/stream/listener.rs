@@ -57,7 +57,6 @@ pub async fn listen(
     let limit = agents.limits.max_addresses * 20 + MESSAGE_BYTES / 8;
     let service = proto::InventoryServer::new(Service(agents.clone()))
         .accept_compressed(CompressionEncoding::Zstd)
-        .send_compressed(CompressionEncoding::Zstd)
         .max_decoding_message_size(limit.min(MESSAGE_BYTES));
     // What is large in it is compressed already.
     let telemetry = proto::TelemetryServer::new(telemetry).max_decoding_message_size(REPORT_BYTES);

@@ -95,6 +95,7 @@ async fn greeting(
         sequence: hello.sequence,
         answered: addresses(agents, &hello.answered),
         wanted: addresses(agents, &hello.wanted),
+        unpacks: hello.unpacks,
     })
 }
 

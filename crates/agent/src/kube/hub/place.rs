@@ -4,6 +4,7 @@
 //! with another one.
 
 use prost::Message;
+use proto::Malformed;
 use proto::wire::{Batch, Item};
 
 use model::Change;
@@ -19,12 +20,13 @@ pub struct Place {
     account: Option<(u64, u64)>,
 }
 
-/// What cannot follow.
+/// Why nobody knows what is missing from now on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("a batch of epoch {found} after epoch {expected}, without a new account")]
-pub struct Gap {
-    expected: u64,
-    found: u64,
+pub enum Gap {
+    #[error("a batch of epoch {found} after epoch {expected}, without a new account")]
+    Epoch { expected: u64, found: u64 },
+    #[error(transparent)]
+    Items(#[from] Malformed),
 }
 
 impl Place {
@@ -41,11 +43,18 @@ impl Place {
     /// Sends what a batch says, in order; whether all that was missing has now been told.
     pub async fn apply(
         &mut self,
-        batch: Batch,
+        mut batch: Batch,
         feed: &Feed,
         wanted: &Wanted,
     ) -> Result<Result<bool, Gap>, Closed> {
-        let Batch { epoch, sequence, begin, synced, items } = batch;
+        let items = match proto::items(&mut batch) {
+            Ok(items) => items,
+            Err(error) => {
+                *self = Self::default();
+                return Ok(Err(error.into()));
+            }
+        };
+        let Batch { epoch, sequence, begin, synced, .. } = batch;
         if begin {
             (self.epoch, self.sequence) = (0, 0);
             self.account = Some((epoch, 0));
@@ -55,7 +64,7 @@ impl Place {
         let expected = self.account.map_or(self.epoch, |(epoch, _)| epoch);
         if epoch != expected {
             *self = Self::default();
-            return Ok(Err(Gap { expected, found: epoch }));
+            return Ok(Err(Gap::Epoch { expected, found: epoch }));
         }
         for item in items {
             let change = Item::decode(item).ok().and_then(|item| proto::change(item).ok());

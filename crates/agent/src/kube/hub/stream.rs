@@ -129,6 +129,7 @@ impl Follower {
             sequence,
             answered: answered.into_iter().map(ip_bytes).collect(),
             wanted: others.into_iter().map(ip_bytes).collect(),
+            unpacks: true,
         };
         (hello, rest)
     }
