@@ -168,11 +168,17 @@ impl Sink for Packer<'_> {
         let mut below = 0;
         for (bound, count) in value.buckets.iter().filter(|(bound, _)| bound.is_finite()) {
             below += count;
-            self.series(bucket.clone(), labels, Some(bound.to_string()), below as f64);
+            self.series(bucket.clone(), labels, Some(written(*bound)), below as f64);
         }
         self.series(bucket, labels, Some("+Inf".to_owned()), value.count as f64);
         self.series(format!("{}_sum", family.name), labels, None, value.sum);
         self.series(format!("{}_count", family.name), labels, None, value.count as f64);
         Ok(())
     }
+}
+
+/// A bound as it is scraped, so that both are one series: `1.0`.
+fn written(bound: f64) -> String {
+    let text = bound.to_string();
+    if text.contains('.') { text } else { text + ".0" }
 }

@@ -346,7 +346,7 @@ async fn remote_write_has_each_sample_of_a_scrape() {
         format!("{connections},outcome=failed,source_workload=web 7"),
         format!("__name__=amphipod_ready,{common} 1"),
         format!("{} 1", connect("bucket", "0.25")),
-        format!("{} 1", connect("bucket", "1")),
+        format!("{} 1", connect("bucket", "1.0")),
         format!("{} 3", connect("bucket", "+Inf")),
         format!("{} 4.5", connect("sum", "")),
         format!("{} 3", connect("count", "")),

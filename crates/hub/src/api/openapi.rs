@@ -117,7 +117,9 @@ fn parameter(it: &Parameter) -> Value {
         }
         Form::Text => json!({ "type": "string", "maxLength": 1024 }),
         Form::Step => {
-            json!({ "type": "string", "pattern": "^[0-9]+(s|m|h)$", "examples": ["10s", "5m"] })
+            // Multiples of ten seconds, up to 31 days.
+            let pattern = "^([1-9][0-9]{0,4}0s|[1-9][0-9]{0,3}m|[1-9][0-9]?h)$";
+            json!({ "type": "string", "pattern": pattern, "examples": ["10s", "5m"] })
         }
         Form::Compare => json!({
             "type": "string", "maxLength": 1024,

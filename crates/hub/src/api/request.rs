@@ -67,7 +67,7 @@ const EARLIER: &str =
 
 const USUAL: u64 = 15 * 60;
 const LONGEST_S: u64 = 400 * 86_400;
-/// Of a text, such as a name.
+/// Characters of a text, such as a name.
 const LONGEST_TEXT: usize = 1024;
 /// Of one request.
 const MOST_PARAMETERS: usize = 256;
@@ -156,7 +156,9 @@ impl Parameter {
                 "RFC 3339 such as 2026-01-31T12:00:00Z, now, or a time before now such as -15m"
                     .to_owned()
             }
-            Form::Text if value.len() > LONGEST_TEXT => format!("at most {LONGEST_TEXT} bytes"),
+            Form::Text if value.chars().count() > LONGEST_TEXT => {
+                format!("at most {LONGEST_TEXT} characters")
+            }
             Form::Step => match duration(value).map(|it| it.as_secs()) {
                 Some(step) if step > 0 && step % 10 == 0 && step <= 31 * 86_400 => return Ok(()),
                 _ => "a multiple of ten seconds, such as 10s, 5m or 1h".to_owned(),
