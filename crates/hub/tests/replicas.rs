@@ -5,22 +5,32 @@
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
+use daemon::tls::{self, Files};
 use hub::{App, Config};
+use hyper_util::rt::TokioIo;
 use model::row::{End, Key, Values};
 use model::{Direction, Measure, Protocol, Timestamp};
 use proto::columns::{Writer, compress};
+use proto::replica::What;
+use proto::replica::replica_client::ReplicaClient;
 use proto::telemetry::{self as wire, observed, question, report};
 use proto::{Dictionary, TelemetryClient};
+use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, SanType};
+use rustls_pki_types::ServerName;
 use serde_json::Value;
 use sim::apiserver::{ApiServer, Options};
 use tempfile::TempDir;
+use tokio::net::TcpStream;
 use tokio::runtime::Runtime;
 use tokio::sync::mpsc;
+use tokio_rustls::TlsConnector;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::{Channel, Endpoint};
+use tonic::{Code, Status};
 
 const SOON: Duration = Duration::from_secs(30);
 const LIFE: u64 = 7;
@@ -29,12 +39,24 @@ struct Hubs {
     runtime: Runtime,
     apps: Vec<App>,
     _server: ApiServer,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 /// `count` replicas that know each other.
 fn hubs(count: usize) -> Hubs {
+    hubs_as(count, "http", "")
+}
+
+/// With certificates.
+fn secured() -> Hubs {
+    let files = "certificate = \"FOLDER/hub.pem\"\nkey = \"FOLDER/hub.key\"\nclient_ca = \"FOLDER/ca.pem\"\n";
+    hubs_as(2, "https", files)
+}
+
+fn hubs_as(count: usize, scheme: &str, files: &str) -> Hubs {
     let folder = tempfile::tempdir().unwrap();
+    certificates(folder.path());
+    let files = files.replace("FOLDER", folder.path().to_str().unwrap());
     let server = ApiServer::start(Options::default()).unwrap();
     let kubeconfig = folder.path().join("kubeconfig");
     std::fs::write(&kubeconfig, server.kubeconfig()).unwrap();
@@ -42,19 +64,19 @@ fn hubs(count: usize) -> Hubs {
         (0..count).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
     let addresses: Vec<SocketAddr> = free.iter().map(|it| it.local_addr().unwrap()).collect();
     drop(free);
-    let peers: Vec<String> = addresses.iter().map(|it| format!("http://{it}")).collect();
+    let peers: Vec<String> = addresses.iter().map(|it| format!("{scheme}://{it}")).collect();
     let peers = if count > 1 { peers } else { Vec::new() };
     let app = |address: &SocketAddr| {
         let config = format!(
             "[hub]\nlisten = \"127.0.0.1:0\"\npeers = {peers:?}\n[kube]\nkubeconfig = {kubeconfig:?}\n\
-             [inventory]\nlisten = \"{address}\"\n"
+             [inventory]\nlisten = \"{address}\"\n{files}"
         );
         App::start(Config::parse(&config).unwrap()).unwrap()
     };
     let apps = addresses.iter().map(app).collect();
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-    let hubs = Hubs { runtime, apps, _server: server, _folder: folder };
+    let hubs = Hubs { runtime, apps, _server: server, folder };
     for hub in 0..count {
         let up = |metrics: &str| {
             let up = metrics.lines().filter(|it| it.starts_with("amphipod_hub_replica_up{"));
@@ -74,9 +96,9 @@ impl Hubs {
         }
     }
 
-    fn open(&self, hub: usize, path: &str) -> TcpStream {
+    fn open(&self, hub: usize, path: &str) -> std::net::TcpStream {
         let address = self.apps[hub].address().unwrap();
-        let mut stream = TcpStream::connect(address).unwrap();
+        let mut stream = std::net::TcpStream::connect(address).unwrap();
         stream.set_read_timeout(Some(SOON)).unwrap();
         write!(stream, "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n")
             .unwrap();
@@ -126,6 +148,69 @@ impl Hubs {
     fn stop(self) {
         self.apps.into_iter().for_each(|app| app.shutdown().unwrap());
     }
+}
+
+/// An authority, and certificates of it: of a hub, of node `n1`, and of something else.
+fn certificates(folder: &Path) {
+    let write = |name: &str, text: String| std::fs::write(folder.join(name), text).unwrap();
+    let mut params = CertificateParams::default();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let key = KeyPair::generate().unwrap();
+    write("ca.pem", params.self_signed(&key).unwrap().pem());
+    let issuer = Issuer::new(params, key);
+    for (name, is_for) in [
+        ("hub", SanType::IpAddress([127, 0, 0, 1].into())),
+        ("agent", SanType::URI("spiffe://cluster.local/node/n1".try_into().unwrap())),
+        ("other", SanType::DnsName("other.test".try_into().unwrap())),
+    ] {
+        let mut params = CertificateParams::default();
+        params.subject_alt_names = vec![is_for];
+        let key = KeyPair::generate().unwrap();
+        write(&format!("{name}.pem"), params.signed_by(&key, &issuer).unwrap().pem());
+        write(&format!("{name}.key"), key.serialize_pem());
+    }
+}
+
+/// What somebody with this certificate is told of a hub.
+async fn describe(address: SocketAddr, folder: &Path, own: &str) -> Result<String, Status> {
+    let at = |name: String| folder.join(name);
+    let own = Files { certificate: at(format!("{own}.pem")), key: at(format!("{own}.key")) };
+    let tls = tls::Client::new(folder.join("ca.pem"), Some(own), &[tls::HTTP2]).unwrap();
+    let connect = tower::service_fn(move |_| {
+        let connector = TlsConnector::from(tls.config());
+        async move {
+            let stream = TcpStream::connect(address).await?;
+            let name = ServerName::try_from("127.0.0.1").unwrap();
+            Ok::<_, std::io::Error>(TokioIo::new(connector.connect(name, stream).await?))
+        }
+    });
+    let channel = Endpoint::from_static("http://hub").connect_with_connector_lazy(connect);
+    let described = ReplicaClient::new(channel).describe(What::default()).await?;
+    Ok(described.into_inner().name)
+}
+
+#[test]
+fn only_a_replica_is_answered() {
+    // They have found each other by their certificates.
+    let two = secured();
+    let address = two.apps[0].agents_address();
+    two.runtime.block_on(async {
+        for own in ["agent", "other"] {
+            let error = describe(address, two.folder.path(), own).await.unwrap_err();
+            assert_eq!(error.code(), Code::PermissionDenied, "{own}: {error}");
+        }
+        let name = describe(address, two.folder.path(), "hub").await.unwrap();
+        assert!(name.ends_with(&format!(":{}", address.port())), "{name}");
+    });
+    // Where no replicas are configured nobody is one.
+    let one = hubs(1);
+    one.runtime.block_on(async {
+        let mut client = ReplicaClient::new(channel(one.apps[0].agents_address()).await);
+        let error = client.describe(What::default()).await.unwrap_err();
+        assert_eq!(error.code(), Code::PermissionDenied, "{error}");
+    });
+    one.stop();
+    two.stop();
 }
 
 struct Stream {
