@@ -60,7 +60,7 @@ pub fn run(lab: &Lab) -> Result<Findings> {
             let of = |all: &Vec<f64>| all[(all.len() as f64 * place) as usize];
             let row = Row::new(
                 NAME,
-                &format!("event to client, {what}, {name}"),
+                format!("event to client, {what}, {name}"),
                 Unit::Microseconds,
                 Summary::of(rounds.iter().map(of)),
             );

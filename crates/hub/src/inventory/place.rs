@@ -40,10 +40,12 @@ const MOST_DEPLOYS: usize = 10;
 /// More pods of one workload are not listed.
 const MOST_PODS: usize = 10_000;
 
+/// By namespace, kind and name of the workload.
+pub type Places = HashMap<(Str, Str, Str), Place>;
+
 impl Inventory {
-    /// By namespace, kind and name of the workload.
-    pub fn places(&self) -> HashMap<(Str, Str, Str), Place> {
-        let mut places: HashMap<_, Place> = HashMap::new();
+    pub fn places(&self) -> Places {
+        let mut places = Places::new();
         for pod in self.store().live_pods() {
             let workload = &pod.workload;
             let name = (pod.namespace.clone(), workload.kind.clone(), workload.name.clone());

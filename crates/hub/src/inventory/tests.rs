@@ -174,7 +174,7 @@ impl View {
             answered: wanted.iter().filter(is_answered).copied().collect(),
             wanted: wanted.iter().filter(|ip| !is_answered(ip)).copied().collect(),
             // As some do.
-            unpacks: wanted.len() % 2 == 0,
+            unpacks: wanted.len().is_multiple_of(2),
         }
     }
 
