@@ -5,7 +5,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { AddressInfo } from "node:net";
 import { extname, join, normalize } from "node:path";
 import type { GraphEdge, GraphNode, Peer, RecordLine, Series, Values, WorkloadRow } from "../src/api/wire.ts";
-import { moment } from "../src/state/span.ts";
+import { ago, moment } from "../src/state/span.ts";
 import { type Call, type Cluster, MEASURES, makeCluster, type Options, valuesOf, wave } from "./cluster.ts";
 import { random } from "./random.ts";
 import { matches, recordOf } from "./records.ts";
@@ -55,6 +55,29 @@ function rangeOf(query: URLSearchParams): Range {
   const span_s = Math.max(1, (until_ms - since_ms) / 1000);
   return { since_ms, until_ms, span_s, label: `${query.get("since")}|${query.get("until")}` };
 }
+
+/** The same question about the time that it is compared with; undefined: with none. */
+function earlierOf(query: URLSearchParams): URLSearchParams | undefined {
+  const compare = query.get("compare");
+  if (!compare) return undefined;
+  const { since_ms, until_ms } = rangeOf(query);
+  const deployed_ms = Date.now() - DEPLOYED_MS;
+  const back_ms = compare.startsWith("deploy:")
+    ? until_ms - deployed_ms
+    : compare === "previous"
+      ? until_ms - since_ms
+      : ago(`-${compare}`) !== undefined
+        ? ago(`-${compare}`)! * 1000
+        : since_ms - Date.parse(compare);
+  const earlier = new URLSearchParams(query);
+  earlier.delete("compare");
+  earlier.set("since", new Date(since_ms - back_ms).toISOString());
+  earlier.set("until", new Date(until_ms - back_ms).toISOString());
+  return earlier;
+}
+
+/** Every workload was deployed so long ago. */
+const DEPLOYED_MS = 3_600_000;
 
 function add(total: Values, values: Values): void {
   for (const [name, value] of Object.entries(values)) {
@@ -207,7 +230,8 @@ export class Mock {
         }),
       }));
     });
-    return { since: range.since_ms, until: range.until_ms, step_s, times, series };
+    const [since, until] = [range.since_ms, range.until_ms].map((time_ms) => new Date(time_ms).toISOString());
+    return { since, until, step_s, times, series };
   }
 
   workloads(query: URLSearchParams): unknown {
@@ -264,7 +288,12 @@ export class Mock {
     const { namespace, kind, name } = service;
     const incoming = this.sum(this.#incoming.get(id), range);
     const outgoing = this.sum(this.#outgoing.get(id), range);
-    return { namespace, kind, name, pods, incoming, outgoing, peers, failures };
+    const deploys = [DEPLOYED_MS, 26 * DEPLOYED_MS].map((ago_ms, rank) => ({
+      time: new Date(Date.now() - ago_ms).toISOString(),
+      name: `${service.name}-${(id * 7919 + rank).toString(36)}`,
+      revision: 7 - rank,
+    }));
+    return { namespace, kind, name, pods, deploys, incoming, outgoing, peers, failures };
   }
 
   status(): unknown {
@@ -306,17 +335,37 @@ export class Mock {
       refuse(response, this.options.failing, "Not now", "the store is being repaired; try again in a minute");
       return true;
     }
+    const earlier = earlierOf(query);
+    /** With the same of the time before, where that is asked for. */
+    const both = (make: (query: URLSearchParams) => unknown) => {
+      const now = make(query) as object | undefined;
+      return JSON.stringify(now && earlier ? { ...now, earlier: make(earlier) } : now);
+    };
     const page = /^workloads\/([^/]+)\/([^/]+)\/([^/]+)$/.exec(path);
-    if (path === "graph") send(response, this.graph(query));
-    else if (path === "measures") send(response, JSON.stringify({ measures: MEASURES }));
-    else if (path === "series") send(response, JSON.stringify(this.series(query)));
-    else if (path === "workloads") send(response, JSON.stringify(this.workloads(query)));
+    if (path === "graph") {
+      const now = this.graph(query);
+      send(response, earlier ? `${now.slice(0, -1)},"earlier":${this.graph(earlier)}}` : now);
+    } else if (path === "measures") send(response, JSON.stringify({ measures: MEASURES }));
+    else if (path === "series")
+      send(
+        response,
+        both((query) => this.series(query)),
+      );
+    else if (path === "workloads")
+      send(
+        response,
+        both((query) => this.workloads(query)),
+      );
     else if (path === "nodes") send(response, JSON.stringify({ nodes: this.cluster.nodes }));
     else if (path === "status") send(response, JSON.stringify(this.status()));
     else if (path === "records") this.records(query, request, response);
     else if (page) {
-      const found = this.workload(page.slice(1).map(decodeURIComponent).join("/"), query);
-      if (found) send(response, JSON.stringify(found));
+      const key = page.slice(1).map(decodeURIComponent).join("/");
+      if (this.find(key) >= 0)
+        send(
+          response,
+          both((query) => this.workload(key, query)),
+        );
       else refuse(response, 404, "No such workload", "nothing was seen of it in this time; widen the range");
     } else refuse(response, 404, "Not Found", "no such path");
     return true;

@@ -7,17 +7,19 @@ use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use daemon::export::{Exports, Origin};
 use daemon::http::serve;
 use daemon::{Backoff, Policy, Supervisor};
 use model::status::ProgramState;
 use model::{Change, Timestamp};
 use probes::{Batch, Report};
+use reflector::Resolver;
 use tokio::net::{TcpListener, UnixListener};
 use tokio::runtime::Runtime;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::config::Source;
-use crate::export::{LocalSocket, Sources, local_router, router, watch_losses};
+use crate::export::{LocalSocket, MetricsView, Sources, local_router, router, watch_losses};
 use crate::identity::{self, Directory};
 use crate::kube::{self, Link, Wanted};
 use crate::pipeline::{Interval, Shared, Worker};
@@ -128,8 +130,9 @@ impl App {
         }
         let asked = feed.clone();
         let report = move || lock(&asked).as_deref().map(Feed::report).unwrap_or_default();
-        let sources =
-            Arc::new(Sources::new(config.clone(), shared.clone(), link.clone(), Box::new(report)));
+        let exports = Exports::new(&config.export, &Resolver::default().function())?;
+        let (report, told) = (Box::new(report), link.clone());
+        let sources = Arc::new(Sources::new(config.clone(), shared.clone(), told, report, exports));
 
         let reporter = reporter(&config, source, &sources, &mut worker);
         let changes = changes.unwrap_or_else(|| {
@@ -139,6 +142,7 @@ impl App {
         supervise_pipeline(&mut supervisor, worker, batches, changes)?;
         supervise_feed(&mut supervisor, feed)?;
         supervise_servers(&mut supervisor, &sources, local, open);
+        supervise_exports(&mut supervisor, &sources);
         supervise_watchers(&mut supervisor, sources);
         let served = address.map_or("off".into(), |address| address.to_string());
         tracing::info!(node = %config.node, address = %served, socket = %config.socket.display(), "agent started");
@@ -295,6 +299,23 @@ fn supervise_servers(
             Ok::<_, io::Error>(())
         }
     });
+}
+
+/// Metrics, to where they are sent.
+fn supervise_exports(supervisor: &mut Supervisor, sources: &Arc<Sources>) {
+    let Config { node, mode, .. } = &sources.config;
+    let names_node = match mode {
+        identity::Mode::Kubernetes => "k8s.node.name",
+        identity::Mode::Standalone => "host.name",
+    };
+    let origin = Origin {
+        service: "amphipod-agent",
+        instance: node.to_string(),
+        version: env!("CARGO_PKG_VERSION"),
+        attributes: vec![(names_node, node.to_string())],
+    };
+    let asked = sources.clone();
+    sources.exports.start(supervisor, &origin, move || MetricsView::collect(&asked));
 }
 
 fn supervise_watchers(supervisor: &mut Supervisor, sources: Arc<Sources>) {

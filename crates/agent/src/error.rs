@@ -22,5 +22,7 @@ pub enum Error {
     #[error("cannot start {name}: {source}")]
     Start { name: &'static str, source: io::Error },
     #[error(transparent)]
+    Tls(#[from] daemon::tls::Error),
+    #[error(transparent)]
     Supervise(#[from] daemon::supervise::Error),
 }

@@ -1,7 +1,9 @@
-//! What agent and hub both stand on: configuration files, supervision, HTTP, TLS, metrics and what they cost.
+//! What agent and hub both stand on: configuration files, supervision, HTTP, TLS, metrics, where they are sent, and what
+//! they cost.
 
 pub mod config;
 mod cost;
+pub mod export;
 pub mod http;
 pub mod metrics;
 pub mod supervise;

@@ -5,16 +5,17 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use daemon::http::{Secure, serve};
+use daemon::export::{Exports, Origin};
+use daemon::http::{Fetch, Secure, serve};
 use daemon::tls::{self, Clients, Files};
 use daemon::{Backoff, Policy, Supervisor};
+use reflector::Resolver;
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::access::Access;
-use crate::api::{Sources, router};
-use crate::fetch::Fetch;
+use crate::api::{MetricsView, Sources, router};
 use crate::hubble::{self, Hubble};
 use crate::ingest::{self, Ingest, flush_regularly};
 use crate::kube::{self, Watches};
@@ -116,6 +117,7 @@ impl App {
             telemetry.clone(),
             access.clone(),
             query,
+            Exports::new(&config.export, &Resolver::default().function())?,
         );
         let hubble_at = hubble.as_ref().map(|(_, address)| *address);
         if let Some((listener, _)) = hubble {
@@ -138,6 +140,7 @@ impl App {
         supervise_flushes(&mut supervisor, ingest.clone());
         let http_at = http.as_ref().map(|(_, address)| *address);
         supervise_files(&mut supervisor, &access, https.clone());
+        supervise_exports(&mut supervisor, &sources);
         supervise_http(&mut supervisor, http.map(|(listener, _)| listener), https, sources, access);
         let shown = |at: Option<SocketAddr>| at.map_or("off".into(), |address| address.to_string());
         let (address, hubble) = (shown(http_at), shown(hubble_at));
@@ -350,6 +353,20 @@ fn supervise_files(supervisor: &mut Supervisor, access: &Access, https: Option<t
     if let Some(provider) = access.fetch().and_then(Fetch::tls) {
         supervise_reload(supervisor, "provider's authorities", Arc::clone(provider));
     }
+}
+
+/// The hub's own metrics, to where they are sent.
+fn supervise_exports(supervisor: &mut Supervisor, sources: &Arc<Sources>) {
+    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    let origin = Origin {
+        service: "amphipod-hub",
+        // In a cluster: the pod's name.
+        instance: host.clone(),
+        version: env!("CARGO_PKG_VERSION"),
+        attributes: vec![("host.name", host)],
+    };
+    let asked = sources.clone();
+    sources.exports.start(supervisor, &origin, move || MetricsView::collect(&asked));
 }
 
 fn supervise_http(

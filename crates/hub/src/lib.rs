@@ -13,7 +13,6 @@ mod api;
 mod app;
 pub mod config;
 mod error;
-mod fetch;
 pub mod hubble;
 pub mod ingest;
 pub mod inventory;

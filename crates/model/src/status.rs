@@ -86,6 +86,9 @@ pub struct Status {
     /// Live label sets by metric, and events counted under `__overflow__` for want of room.
     pub series: Vec<SeriesStatus>,
     pub records: RecordsStatus,
+    /// Where metrics are sent.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub exports: Vec<ExportStatus>,
     pub cost: Cost,
 }
 
@@ -175,6 +178,25 @@ pub struct RecordsStatus {
     /// Observations that were left out: of pods outside `agent.cgroup`.
     #[serde(default)]
     pub out_of_scope: u64,
+}
+
+/// One way on which metrics are sent.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ExportStatus {
+    /// `otlp` or `remote_write`.
+    pub exporter: String,
+    pub to: String,
+    /// Whether all of the last request was taken.
+    pub up: bool,
+    /// Samples that the receiver has, and those that it never will.
+    pub sent: u64,
+    pub lost: u64,
+    pub queue_bytes: u64,
+    pub queue_max_bytes: u64,
+    /// Why the last request failed.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub error: String,
 }
 
 /// What Amphipod itself costs now.

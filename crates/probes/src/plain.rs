@@ -35,6 +35,13 @@ pub fn read<T: Plain>(bytes: &[u8]) -> Option<T> {
     (bytes.len() >= size_of::<T>()).then(|| read_padded(bytes))
 }
 
+/// The value at the front of `words`; `None` if they are too few.
+pub fn read_words<T: Plain>(words: &[u64]) -> Option<T> {
+    // SAFETY: integers are readable as bytes, and `u8` has no alignment.
+    let bytes = unsafe { std::slice::from_raw_parts(words.as_ptr().cast(), size_of_val(words)) };
+    read(bytes)
+}
+
 /// The value that begins with `bytes` and goes on with zeros: an event may end before members that it does not need.
 pub fn read_padded<T: Plain>(bytes: &[u8]) -> T {
     let mut value = MaybeUninit::<T>::zeroed();
@@ -64,6 +71,8 @@ mod tests {
     fn short_input_is_refused() {
         assert_eq!(super::read::<u64>(&[1, 0, 0, 0, 0, 0, 0, 0, 9]), Some(1));
         assert_eq!(super::read::<u64>(&[1, 0, 0]), None);
+        assert_eq!(super::read_words::<u64>(&[7, 8]), Some(7));
+        assert_eq!(super::read_words::<u64>(&[]), None);
         assert_eq!(
             super::read_padded::<u64>(&[1, 2]),
             u64::from_ne_bytes([1, 2, 0, 0, 0, 0, 0, 0])

@@ -356,6 +356,30 @@ fn a_full_map_is_counted_and_the_end_is_still_seen() {
 }
 
 #[test]
+fn a_socket_that_finds_no_room_has_what_is_unused_given_back() {
+    let (listener, address) = listen(Ipv4Addr::LOCALHOST);
+    let mut session = Session::with(|settings| {
+        settings.tcp.max_sockets = 64;
+        // It would count live sockets only.
+        settings.flow.enabled = false;
+    });
+    let entries = |session: &Session| {
+        let report = session.report();
+        let map = report.maps.iter().find(|map| map.map == "sockets").expect("the map is told");
+        map.entries
+    };
+    let pairs: Vec<_> = (0..50)
+        .map(|_| (TcpStream::connect(address).unwrap(), listener.accept().unwrap().0))
+        .collect();
+    assert_eq!(entries(&session), 64);
+    drop(pairs);
+    session.until("every end", |session| {
+        session.count(address.port(), ConnectionEvent::Closed) >= 100
+    });
+    session.until("entries to be given back", |session| entries(session) < 32);
+}
+
+#[test]
 fn a_stalled_reader_costs_events_that_are_counted() {
     let (listener, address) = listen(Ipv4Addr::LOCALHOST);
     // The second batch finds no room until this test collects the first.

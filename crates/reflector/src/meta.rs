@@ -15,6 +15,10 @@ pub struct Meta {
     /// Where a watch goes on.
     pub version: String,
     pub deleted: bool,
+    /// Seconds since 1970.
+    pub created_at: Option<i64>,
+    /// Which of its Deployment's (or Rollout's) it is; it grows when an old one is taken up again.
+    pub revision: Option<u64>,
     pub labels: Vec<(Str, Str)>,
     pub annotations: Vec<(Str, Str)>,
     pub owner: Option<OwnerReference>,
@@ -27,6 +31,9 @@ pub struct Meta {
     seen: usize,
 }
 
+/// Annotations of ReplicaSets.
+const REVISIONS: [&[u8]; 2] =
+    [b"deployment.kubernetes.io/revision", b"rollout.argoproj.io/revision"];
 /// A resource version is short; what is longer is none.
 const VERSION_BYTES: usize = 128;
 
@@ -59,6 +66,9 @@ impl Meta {
         }
         if key == b"k8s.io/initial-events-end" {
             self.initial_end = value == b"true";
+        }
+        if REVISIONS.contains(&key) {
+            self.revision = std::str::from_utf8(value).ok().and_then(|text| text.parse().ok());
         }
         trim.annotation(&mut self.annotations, key, value);
     }
@@ -112,6 +122,8 @@ impl Meta {
             namespace: self.namespace,
             name: self.name,
             controller: self.owner,
+            created_at: self.created_at,
+            revision: self.revision,
         })
     }
 }

@@ -198,6 +198,10 @@ pub struct Owner {
     pub name: Str,
     /// Who controls it: a Deployment, a Rollout, a CronJob ...
     pub controller: Option<OwnerReference>,
+    /// Seconds since 1970.
+    pub created_at: Option<i64>,
+    /// Of a ReplicaSet: which of its Deployment's it is. It grows when an old one is taken up again.
+    pub revision: Option<u64>,
 }
 
 impl Object {

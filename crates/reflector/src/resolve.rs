@@ -16,6 +16,10 @@ use tower::Service;
 #[derive(Clone, Default)]
 pub struct Resolver(Arc<OnceCell<TokioResolver>>);
 
+/// [`Resolver::addresses`].
+pub type Function = Arc<dyn Fn(String) -> Found + Send + Sync>;
+type Found = Pin<Box<dyn Future<Output = Result<Vec<IpAddr>, String>> + Send>>;
+
 impl Resolver {
     /// All that the name has; of IPv4 if it has any.
     ///
@@ -24,6 +28,14 @@ impl Resolver {
     pub async fn addresses(&self, host: &str) -> Result<Vec<IpAddr>, String> {
         let found = self.lookup(host).await;
         found.map_err(|error| crate::access::chain(&error))
+    }
+
+    /// The same as a function, for who needs to know no more.
+    pub fn function(self) -> Function {
+        Arc::new(move |host| {
+            let resolver = self.clone();
+            Box::pin(async move { resolver.addresses(&host).await })
+        })
     }
 
     async fn lookup(&self, host: &str) -> Result<Vec<IpAddr>, NetError> {

@@ -48,7 +48,9 @@ export interface GraphEdge {
   values: Values;
 }
 
+/** With what was so in the time that it is compared with. */
 export interface Graph {
+  earlier?: Graph;
   since: string;
   until: string;
   step_s: number;
@@ -66,6 +68,7 @@ export interface Series {
 }
 
 export interface SeriesAnswer {
+  earlier?: SeriesAnswer;
   since: string;
   until: string;
   step_s: number;
@@ -100,13 +103,27 @@ export interface Peer extends WorkloadName {
   values: Values;
 }
 
-export interface WorkloadPage extends WorkloadName {
+/** A new ReplicaSet whose pods began to be those of a workload. */
+export interface Deploy {
+  time: string;
+  name: string;
+  revision?: number;
+}
+
+export interface WorkloadSums {
+  since?: string;
   complete?: boolean;
   missing?: Missing[];
-  pods?: Pod[];
   incoming?: Values;
   outgoing?: Values;
   peers?: Peer[];
+}
+
+export interface WorkloadPage extends WorkloadName, WorkloadSums {
+  earlier?: WorkloadSums;
+  pods?: Pod[];
+  /** The newest first. */
+  deploys?: Deploy[];
   failures?: RecordLine[];
 }
 

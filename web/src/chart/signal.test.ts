@@ -3,8 +3,8 @@ import { MEASURES } from "../../mock/cluster.ts";
 import type { SeriesAnswer } from "../api/wire.ts";
 import { signals } from "./signal.ts";
 
-const answer = (first: number, values: (number | null)[]): SeriesAnswer => ({
-  since: "",
+const answer = (first: number, values: (number | null)[], since_s = first): SeriesAnswer => ({
+  since: new Date(since_s * 1000).toISOString(),
   until: "",
   step_s: 10,
   times: values.map((_, place) => first + place * 10),
@@ -18,7 +18,7 @@ const answer = (first: number, values: (number | null)[]): SeriesAnswer => ({
 });
 
 test("sums become rates, absent values gaps, and what nobody has no chart", () => {
-  const found = signals(answer(1000, [100, null, 50]), undefined, 0, MEASURES);
+  const found = signals(answer(1000, [100, null, 50]), undefined, MEASURES);
   expect(found.map(({ measure, perSecond }) => [measure.name, perSecond])).toEqual([
     ["bytes_sent", true],
     ["connect", false],
@@ -32,7 +32,7 @@ test("sums become rates, absent values gaps, and what nobody has no chart", () =
 
 test("before lies under now, also where the steps begin elsewhere", () => {
   for (const start of [400, 403, 396]) {
-    const [bytes] = signals(answer(1000, [100, 100, 100]), answer(start, [1000, null, 3000]), 600, MEASURES);
+    const [bytes] = signals(answer(1000, [100, 100, 100]), answer(start, [1000, null, 3000], 400), MEASURES);
     expect(bytes!.lines[1], String(start)).toMatchObject({ title: "before", before: true, values: [100, null, 300] });
   }
 });

@@ -37,9 +37,9 @@ export function aligned(
 export function signals(
   answer: SeriesAnswer,
   earlier: SeriesAnswer | undefined,
-  back_s: number,
   measures: readonly Measure[],
 ): Signal[] {
+  const back_s = earlier ? (Date.parse(answer.since) - Date.parse(earlier.since)) / 1000 : 0;
   return measures.flatMap((measure) => {
     const perSecond = measure.type === "sum";
     const by = perSecond ? answer.step_s || 1 : 1;

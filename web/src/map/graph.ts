@@ -5,7 +5,7 @@ import { useEffect, useRef, useState } from "preact/hooks";
 import { ApiError, address } from "../api/client.ts";
 import type { Measure } from "../api/wire.ts";
 import { useTick } from "../state/resource.ts";
-import { before, isLive } from "../state/span.ts";
+import { comparison, isLive } from "../state/span.ts";
 import type { Place } from "../state/url.ts";
 import type { Scene, Spec } from "./scene.ts";
 import type { Table } from "./table.ts";
@@ -21,20 +21,16 @@ export interface GraphState {
   at: number;
 }
 
-function request(place: Place): { url: string; earlierUrl?: string } {
-  const query = (since: string, until: string) =>
-    address("graph", [
-      ["since", since],
-      ["until", until],
-      ...place.namespaces.map((name) => ["namespace", name] as const),
-      ["group", place.group === "workload" ? "" : place.group],
-      ["limit", place.limit || ""],
-    ]);
+function request(place: Place): string {
   const span = { since: place.since, until: place.until };
-  const earlier = before(span, place.compare, Date.now());
-  const asked: { url: string; earlierUrl?: string } = { url: query(span.since, span.until) };
-  if (earlier) asked.earlierUrl = query(earlier.since, earlier.until);
-  return asked;
+  return address("graph", [
+    ["since", span.since],
+    ["until", span.until],
+    ["compare", comparison(span, place.compare, Date.now())],
+    ...place.namespaces.map((name) => ["namespace", name] as const),
+    ["group", place.group === "workload" ? "" : place.group],
+    ["limit", place.limit || ""],
+  ]);
 }
 
 export function specOf(place: Place, measure: string): Spec {
@@ -82,7 +78,7 @@ export function useGraph(place: Place, measures: readonly Measure[], measure: st
     number += 1;
     Object.assign(asked.current, { load: number, spec: specText, busy: true });
     setState((old) => ({ ...old, loading: true }));
-    say({ type: "load", id: number, ...request(place), measures: [...measures], spec });
+    say({ type: "load", id: number, url: request(place), measures: [...measures], spec });
   };
 
   useEffect(() => {
@@ -108,7 +104,6 @@ export function useGraph(place: Place, measures: readonly Measure[], measure: st
     return () => thread.removeEventListener("message", take);
   }, []);
 
-  // The addresses without the moment at which they were made: absolute ranges of "before" move with it.
   const question = JSON.stringify([
     place.since,
     place.until,

@@ -18,6 +18,7 @@ export interface Ink {
   warnFill: string;
   good: string;
   edge: string;
+  less: string;
   sans: string;
 }
 
@@ -37,6 +38,7 @@ const TOKENS: Record<keyof Ink, string> = {
   warnFill: "--warn-fill",
   good: "--good",
   edge: "--edge",
+  less: "--less",
   sans: "--sans",
 };
 

@@ -5,7 +5,7 @@
 import { type Camera, type Size, toScreen } from "./camera.ts";
 import type { Ink } from "./ink.ts";
 import { route } from "./route.ts";
-import { FAILING, GONE, GOOD, NEW, type Scene, STRAINED } from "./scene.ts";
+import { FAILING, GONE, GOOD, LESS, MORE, NEW, type Scene, STRAINED } from "./scene.ts";
 
 /** Of the screen's size, on each side. */
 const MARGIN = 0.25;
@@ -179,8 +179,11 @@ export class EdgeLayer {
       context.lineWidth = Math.max(context.lineWidth, 1.2 / zoom);
       const dash = batch.health === FAILING ? [6 / zoom, 3 / zoom] : [2 / zoom, 3 / zoom];
       if (batch.edges.length < DASHED) context.setLineDash(dash);
-    } else if (batch.state === NEW) {
+    } else if (batch.state === NEW || batch.state === MORE) {
       context.strokeStyle = ink.accent;
+    } else if (batch.state === LESS) {
+      context.strokeStyle = ink.less;
+      if (batch.edges.length < DASHED) context.setLineDash([10 / zoom, 3 / zoom, 1 / zoom, 3 / zoom]);
     } else {
       context.strokeStyle = ink.edge;
       context.globalAlpha = this.#count > FINE ? 0.25 + 0.2 * batch.width : 0.55 + 0.15 * batch.width;

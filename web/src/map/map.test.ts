@@ -5,7 +5,7 @@ import type { Graph, GraphEdge } from "../api/wire.ts";
 import { DEFAULTS } from "../state/url.ts";
 import { heightsOf, levels } from "./level.ts";
 import { type Group, NODE_WIDTH, pack, step } from "./pack.ts";
-import { arrange, FAILING, GONE, merge, NEW, type Scene, type Spec, toggled } from "./scene.ts";
+import { arrange, FAILING, GONE, KEPT, LESS, MORE, merge, NEW, type Scene, type Spec, toggled } from "./scene.ts";
 import { type Table, tabulate } from "./table.ts";
 
 const SPEC: Spec = {
@@ -246,8 +246,16 @@ describe("scene", () => {
     };
     const made = scene(tabulate(small, earlier, measures));
     const state = Object.fromEntries(pairs(made).map((pair, e) => [pair, made.state[e]]));
-    expect(state).toEqual({ "web>cart": 0, "cart>db": NEW, "web>idle": GONE });
+    expect(state).toEqual({ "web>cart": LESS, "cart>db": NEW, "web>idle": GONE });
     expect(made.was[pairs(made).indexOf("web>cart")]).toBe(30);
+    const now = made.now[pairs(made).indexOf("web>cart")]!;
+    const against = (bytes_sent: number) => {
+      const earlier = { ...small, edges: [edge(0, 1, { bytes_sent })] };
+      const made = scene(tabulate(small, earlier, measures));
+      return made.state[pairs(made).indexOf("web>cart")];
+    };
+    expect([now * 2, now * 1.05, now, now / 1.05, now / 2].map(against)).toEqual([LESS, KEPT, KEPT, KEPT, MORE]);
+    expect(scene(tabulate(small, undefined, measures)).state.every((one) => one === KEPT)).toBe(true);
   });
 });
 

@@ -3,7 +3,7 @@
 
 import { useId, useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
 import type { Measure } from "../api/wire.ts";
-import { count, quantity } from "../format/quantity.ts";
+import { change, count, quantity } from "../format/quantity.ts";
 import { go, place } from "../state/place.ts";
 import { visible } from "../table/order.ts";
 import { GLYPHS, HEALTH_NAMES } from "./ink.ts";
@@ -13,9 +13,14 @@ import { nameOf } from "./table.ts";
 import { edgeKey } from "./totals.ts";
 
 const CELL = 26;
-const WIDE = 58;
+const NARROW = 58;
+/** With how it changed. */
+const COMPARED = 118;
 const SIDE = 210;
 const HEAD = 132;
+
+/** By how an edge changed; the text says the same. */
+const TONES = ["muted", "more", "muted", "more", "less"] as const;
 
 /** In order of the picture: by namespace as the map has them, then by name. */
 function axis(scene: Scene, takes: Uint8Array): number[] {
@@ -41,6 +46,7 @@ export function Matrix(props: { scene: Scene; measure: Measure; matches: Set<num
   const [range, setRange] = useState({ top: 0, left: 0, height: 600, width: 900 });
   const [active, setActive] = useState({ row: 0, column: 0 });
   const { selected } = place.value;
+  const WIDE = scene.compared ? COMPARED : NARROW;
 
   const { rows, columns, cells, largest } = useMemo(() => {
     const calls = new Uint8Array(scene.items.length);
@@ -187,6 +193,9 @@ export function Matrix(props: { scene: Scene; measure: Measure; matches: Set<num
                 const value = edge === undefined ? "" : quantity(scene.now[edge], measure.unit);
                 // The unit is that of the whole matrix; of KiB the K is enough.
                 const text = `${health > 0 ? GLYPHS[health] : ""}${value.replace(" ", "").replace("iB", "")}`;
+                const isCompared = edge !== undefined && scene.compared;
+                const changed = isCompared ? change(scene.now[edge], scene.was[edge]) : "";
+                const tone = isCompared ? TONES[scene.state[edge]!] : "";
                 const shade = edge === undefined ? 0 : widthOf(scene.now[edge]! * 1e3, largest * 1e3);
                 return (
                   <div
@@ -198,7 +207,7 @@ export function Matrix(props: { scene: Scene; measure: Measure; matches: Set<num
                     aria-label={
                       edge === undefined
                         ? "no calls"
-                        : `${named(scene.items[item]!)} calls ${named(scene.items[columns[column]!]!)}: ${text}, ${HEALTH_NAMES[health]}`
+                        : `${named(scene.items[item]!)} calls ${named(scene.items[columns[column]!]!)}: ${text}, ${HEALTH_NAMES[health]}${changed ? `, compared with before: ${changed}` : ""}`
                     }
                     class={`matrix-cell shade-${shade} health-${health} ${isActive ? "active" : ""}`}
                     style={{ left: `${SIDE + column * WIDE}px`, width: `${WIDE - 2}px` }}
@@ -209,6 +218,7 @@ export function Matrix(props: { scene: Scene; measure: Measure; matches: Set<num
                     onKeyDown={undefined}
                   >
                     {text}
+                    {changed ? <span class={`changed ${tone}`}>{changed}</span> : null}
                   </div>
                 );
               })}

@@ -219,7 +219,7 @@ function EdgeDetails({ table, scene, measures, edge }: Props & { edge: number })
       <p class="muted">
         {ports.slice(0, 8).join(", ")}
         {ports.length > 8 ? ` and ${ports.length - 8} more` : ""}
-        {["", " · new in this time", " · gone since"][scene.state[edge]!]}
+        {["", " · new in this time", " · gone since", "", ""][scene.state[edge]!]}
       </p>
       <div class="row wrap">
         {[from, to].map((item) => (
@@ -303,7 +303,19 @@ function Overview({ table, scene, measures }: Props) {
           <li>
             <span class="muted">● ──</span> none; thicker is more
           </li>
-          {table.compared ? <li>blue: new · dotted: gone since</li> : null}
+          {table.compared ? (
+            <>
+              <li>
+                <span class="more">▲ ──</span> more than before, or new
+              </li>
+              <li>
+                <span class="less">▼ ─·─</span> less than before
+              </li>
+              <li>
+                <span class="muted">· · ·</span> gone since
+              </li>
+            </>
+          ) : null}
         </ul>
       </section>
     </>

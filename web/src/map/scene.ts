@@ -17,6 +17,11 @@ export const FAILING = 2;
 export const KEPT = 0;
 export const NEW = 1;
 export const GONE = 2;
+export const MORE = 3;
+export const LESS = 4;
+
+/** A change by less than this share is none to look at. */
+export const NOTABLE = 0.1;
 
 export interface Spec {
   folds: Folds;
@@ -42,6 +47,7 @@ export interface Scene {
   now: Float64Array;
   was: Float64Array;
   health: Uint8Array;
+  /** What it is compared with before: KEPT, NEW, GONE, MORE or LESS. */
   state: Uint8Array;
   /** Edges are in order of the measure, largest first; those drawn come first. */
   drawn: number;
@@ -51,6 +57,7 @@ export interface Scene {
   width: number;
   height: number;
   folded: boolean;
+  compared: boolean;
   arranged_ms: number;
 }
 
@@ -182,6 +189,7 @@ export function arrange(table: Table, heights: Heights, measures: readonly Measu
     width: packing.width,
     height: packing.height,
     folded: packing.frames.some((frame) => frame.folded),
+    compared: table.compared,
     arranged_ms: performance.now() - started,
   };
 }
@@ -250,7 +258,7 @@ function join(
       health[edge] = Math.max(health[edge]!, rowHealth[row]!);
       seen |= present[row]!;
     }
-    state[edge] = !table.compared || seen === 3 ? KEPT : seen === 1 ? NEW : GONE;
+    state[edge] = !table.compared ? KEPT : seen === 3 ? moved(now[edge]!, was[edge]!) : seen === 1 ? NEW : GONE;
   }
 
   const known = (edge: number) => (Number.isNaN(now[edge]!) ? -1 : now[edge]!);
@@ -282,6 +290,12 @@ function join(
       values.map((_, place) => values[order[place]!]!) as T;
     return { from, to, now: pick(now), was: pick(was), health: pick(health), state: pick(state), drawn, starts, rows };
   }
+}
+
+/** Of an edge that is known at both times. */
+function moved(now: number, was: number): number {
+  if (Number.isNaN(now) || Number.isNaN(was) || Math.abs(now - was) <= NOTABLE * was) return KEPT;
+  return now > was ? MORE : LESS;
 }
 
 /** Bit 1: known now; bit 2: known before. */

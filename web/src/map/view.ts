@@ -1,7 +1,8 @@
 // The picture on the screen: frames, edges, boxes, names; and what the pointer does to it.
 
-import { count, quantity } from "../format/quantity.ts";
+import { change, count, quantity } from "../format/quantity.ts";
 import { type Camera, fitted, type Size, shown, toPlane, toScreen, zoomed } from "./camera.ts";
+import { paintChanges } from "./difference.ts";
 import { glyph, type Ink, readInk } from "./ink.ts";
 import { EdgeLayer } from "./layer.ts";
 import { distanceTo, pointAt, type Route, route } from "./route.ts";
@@ -196,6 +197,8 @@ export class MapView {
     this.#layer.blit(context, this.#camera, this.#size, isCalm ? 1 : 0.22);
     plane();
     const near = this.#paintMarked(scene, marked);
+    if (scene.compared && zoom >= LABEL_ZOOM)
+      paintChanges(context, this.#ink, scene, zoom, (x, y) => this.#inSight({ x, y, width: 0, height: 0 }), near);
     this.#paintItems(scene, near);
     if (zoom < LABEL_ZOOM) this.#paintFrameNames(scene);
     this.frames += 1;
@@ -518,6 +521,6 @@ export class MapView {
     }
     if (edge === undefined) return undefined;
     const [from, to] = [scene.items[scene.from[edge]!]!, scene.items[scene.to[edge]!]!];
-    return `${from.label} → ${to.label}   ${quantity(scene.now[edge], this.#unit)}`;
+    return `${from.label} → ${to.label}   ${quantity(scene.now[edge], this.#unit)}${scene.compared ? `   ${change(scene.now[edge], scene.was[edge])}` : ""}`;
   }
 }

@@ -13,7 +13,7 @@ export interface Timing {
 }
 
 export type Ask =
-  | { type: "load"; id: number; url: string; earlierUrl?: string; measures: Measure[]; spec: Spec }
+  | { type: "load"; id: number; url: string; measures: Measure[]; spec: Spec }
   | { type: "arrange"; id: number; spec: Spec };
 
 export type Answer =
@@ -36,10 +36,9 @@ async function load(ask: Extract<Ask, { type: "load" }>): Promise<void> {
   loading = controller;
   const started = performance.now();
   try {
-    const wanted = [ask.url, ...(ask.earlierUrl ? [ask.earlierUrl] : [])];
-    const [graph, earlier] = await Promise.all(wanted.map((url) => get<Graph>(url, controller.signal)));
+    const graph = await get<Graph>(ask.url, controller.signal);
     const fetched = performance.now();
-    const next = tabulate(graph!, earlier, ask.measures);
+    const next = tabulate(graph, graph.earlier, ask.measures);
     const tabulated = performance.now();
     heights = heightsOf(
       next.nodes.map((node) => node.namespace),

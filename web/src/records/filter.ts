@@ -1,5 +1,6 @@
 // The filters of `amphipod observe`: the same keys, for the page, the API and the command line.
 
+import type { Measure } from "../api/wire.ts";
 import type { Filter } from "../state/url.ts";
 
 export interface Key {
@@ -16,7 +17,7 @@ const sided = (name: string, value: string, what: string): Key[] => [
 ];
 
 export const KEYS: readonly Key[] = [
-  { name: "kind", value: "KIND", help: "kind of record", choices: ["connection", "flow", "drop", "dns"] },
+  { name: "kind", value: "KIND", help: "kind of record" },
   {
     name: "verdict",
     value: "VERDICT",
@@ -32,6 +33,11 @@ export const KEYS: readonly Key[] = [
   ...sided("port", "PORT", "at this port"),
   { name: "protocol", value: "PROTOCOL", help: "protocol", choices: ["tcp", "udp", "icmp", "icmpv6", "sctp"] },
 ];
+
+/** Kinds of records, as far as anything is measured of them. */
+export function kindsOf(measures: readonly Measure[]): string[] {
+  return [...new Set(measures.map(({ kind }) => kind))];
+}
 
 /** For the request: `not` stands before what it inverts. */
 export function query(filters: readonly Filter[]): [string, string][] {

@@ -6,9 +6,10 @@ import { follow } from "../api/lines.ts";
 import { count, whole } from "../format/quantity.ts";
 import { useKeys } from "../shell/keys.ts";
 import { Failure } from "../shell/notice.tsx";
+import { measures } from "../state/measures.ts";
 import { go, place } from "../state/place.ts";
 import type { Filter } from "../state/url.ts";
-import { command, KEYS, query, typed } from "./filter.ts";
+import { command, KEYS, kindsOf, query, typed } from "./filter.ts";
 import { RecordList } from "./list.tsx";
 import { type Entry, Ring } from "./ring.ts";
 
@@ -209,6 +210,7 @@ function NewFilter({ add }: { add: (filter: Filter) => void }) {
   const [key, setKey] = useState("namespace");
   const [text, setText] = useState("");
   const known = KEYS.find(({ name }) => name === key)!;
+  const choices = key === "kind" ? kindsOf(measures.value) : (known.choices ?? []);
   return (
     <form
       class="joined"
@@ -232,14 +234,14 @@ function NewFilter({ add }: { add: (filter: Filter) => void }) {
         id="filter"
         aria-label={`Filter: ${known.help}`}
         title={`${known.help}; ! before it inverts`}
-        placeholder={known.choices?.join(" ") ?? known.value}
+        placeholder={choices.length > 0 ? choices.join(" ") : known.value}
         list="choices"
         value={text}
         spellcheck={false}
         onInput={(event) => setText(event.currentTarget.value)}
       />
       <datalist id="choices">
-        {(known.choices ?? []).map((one) => (
+        {choices.map((one) => (
           <option key={one} value={one} />
         ))}
       </datalist>

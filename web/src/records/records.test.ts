@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import type { RecordLine } from "../api/wire.ts";
 import { parse } from "../state/url.ts";
-import { command, query, typed } from "./filter.ts";
+import { command, kindsOf, query, typed } from "./filter.ts";
 import { details, endName, eventName, isBad } from "./phrase.ts";
 import { Ring } from "./ring.ts";
 
@@ -23,6 +23,11 @@ describe("filters", () => {
       ["from_ip", "fd00::/8"],
       ["label", "a=b,!c"],
     ]);
+  });
+
+  test("kinds are those of the measures", () => {
+    const measure = (kind: string) => ({ name: kind, kind, unit: "", type: "sum" as const, title: "", bad: false });
+    expect(kindsOf(["flow", "dns", "flow", "request"].map(measure))).toEqual(["flow", "dns", "request"]);
   });
 
   test("for the command line", () => {

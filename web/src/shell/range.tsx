@@ -4,7 +4,7 @@ import { useEffect, useRef, useState } from "preact/hooks";
 import { date } from "../format/clock.ts";
 import { duration } from "../format/quantity.ts";
 import { go, place, span } from "../state/place.ts";
-import { type Compare, isLive, isTime, length, moment, PRESETS, shift, widen } from "../state/span.ts";
+import { ago, type Compare, isCompare, isLive, isTime, length, moment, PRESETS, shift, widen } from "../state/span.ts";
 import { useKeys } from "./keys.ts";
 
 export function spanTitle(since: string, until: string): string {
@@ -21,6 +21,14 @@ const COMPARED: [Compare, string][] = [
   ["day", "yesterday"],
   ["week", "last week"],
 ];
+
+/** What is compared with, for people. */
+export function compareTitle(compare: Compare): string {
+  const known = COMPARED.find(([key]) => key === compare);
+  if (known) return known[1];
+  if (compare.startsWith("deploy:")) return `before the last deploy of ${compare.split("/").at(-1)}`;
+  return ago(`-${compare}`) === undefined ? `from ${compare}` : `${compare} before`;
+}
 
 export function Range() {
   const [open, setOpen] = useState(false);
@@ -100,9 +108,9 @@ export function Range() {
           value={compare}
           onChange={(event) => go({ compare: event.currentTarget.value as Compare })}
         >
-          {COMPARED.map(([key, title]) => (
+          {[...new Set([...COMPARED.map(([key]) => key), compare])].map((key) => (
             <option key={key} value={key}>
-              {title}
+              {compareTitle(key)}
             </option>
           ))}
         </select>
@@ -131,18 +139,20 @@ function Choices({ close }: { close: () => void }) {
   const { since, until } = place.value;
   const [from, setFrom] = useState(since);
   const [to, setTo] = useState(until);
+  const [earlier, setEarlier] = useState(place.value.compare);
   const wrong = [from, to].find((text) => !isTime(text.trim()));
   const now = Date.now();
   const reversed = wrong === undefined && moment(from, now) >= moment(to, now);
+  const odd = !isCompare(earlier.trim());
   const apply = () => {
-    go({ since: from.trim(), until: to.trim() });
+    go({ since: from.trim(), until: to.trim(), compare: earlier.trim() });
     close();
   };
   return (
     <form
       onSubmit={(event) => {
         event.preventDefault();
-        if (wrong === undefined && !reversed) apply();
+        if (wrong === undefined && !reversed && !odd) apply();
       }}
     >
       <div class="joined" role="group" aria-label="Last">
@@ -169,15 +179,27 @@ function Choices({ close }: { close: () => void }) {
           To
           <input class="mono" value={to} spellcheck={false} onInput={(event) => setTo(event.currentTarget.value)} />
         </label>
-        <div class={wrong !== undefined || reversed ? "bad" : "muted"}>
+        <label>
+          Compared with
+          <input
+            class="mono"
+            value={earlier}
+            placeholder="nothing"
+            spellcheck={false}
+            onInput={(event) => setEarlier(event.currentTarget.value)}
+          />
+        </label>
+        <div class={wrong !== undefined || reversed || odd ? "bad" : "muted"}>
           {wrong !== undefined
             ? `✕ ${wrong || "nothing"} is no time; give -90m, now or 2026-01-31T10:24:00Z`
             : reversed
               ? "✕ the end is not after the start"
-              : "-90m, now, or 2026-01-31T10:24:00Z"}
+              : odd
+                ? "✕ compare with previous, day, week, 3h (before), a time, or deploy:NAMESPACE/KIND/NAME"
+                : "-90m, now, or 2026-01-31T10:24:00Z; compared with 3h (before), or a time"}
         </div>
         <div class="row">
-          <button type="submit" disabled={wrong !== undefined || reversed}>
+          <button type="submit" disabled={wrong !== undefined || reversed || odd}>
             Show
           </button>
           <button type="button" onClick={() => go(widen(span.value, now))}>

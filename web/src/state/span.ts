@@ -7,7 +7,8 @@ export interface Span {
   until: string;
 }
 
-export type Compare = "" | "previous" | "day" | "week";
+/** Nothing, `previous`, `day`, `week`, how long before (`3h`), a time from which on, or `deploy:NS/KIND/NAME`. */
+export type Compare = string;
 
 export const DEFAULT_SPAN: Span = { since: "-15m", until: "now" };
 
@@ -58,35 +59,25 @@ function iso(time_ms: number): string {
   return new Date(time_ms).toISOString().replace(/\.000Z$/, "Z");
 }
 
-function moved(text: string, back_s: number, now_ms: number): string {
-  const seconds = ago(text);
-  return seconds === undefined ? iso(moment(text, now_ms) - back_s * 1000) : relative(seconds + back_s);
-}
-
 export function length(span: Span, now_ms: number): number {
   return Math.max(1, Math.round((moment(span.until, now_ms) - moment(span.since, now_ms)) / 1000));
 }
 
-/** How far back the compared range lies, in seconds; 0: no comparison. */
-export function distance(span: Span, compare: Compare, now_ms: number): number {
-  const length_s = length(span, now_ms);
-  switch (compare) {
-    case "previous":
-      return length_s;
-    // A range longer than what it is moved by would overlap itself: whole days, as many as it takes.
-    case "day":
-      return DAY_S * Math.ceil(length_s / DAY_S);
-    case "week":
-      return 7 * DAY_S * Math.ceil(length_s / (7 * DAY_S));
-    default:
-      return 0;
-  }
+export function isCompare(text: string): boolean {
+  return (
+    ["", "previous", "day", "week"].includes(text) ||
+    /^[1-9]\d*[dhms]$/.test(text) ||
+    /^deploy:[^/]*\/[^/]+\/.+$/.test(text) ||
+    (/^\d{4}-/.test(text) && isTime(text))
+  );
 }
 
-export function before(span: Span, compare: Compare, now_ms: number): Span | undefined {
-  const back_s = distance(span, compare, now_ms);
-  if (back_s === 0) return undefined;
-  return { since: moved(span.since, back_s, now_ms), until: moved(span.until, back_s, now_ms) };
+/** What the hub is asked to compare with; empty: nothing. */
+export function comparison(span: Span, compare: Compare, now_ms: number): string {
+  // A range longer than what it is moved by would overlap itself: whole days, as many as it takes.
+  const days = compare === "day" ? 1 : compare === "week" ? 7 : 0;
+  if (days === 0) return compare;
+  return `${days * Math.ceil(length(span, now_ms) / (days * DAY_S))}d`;
 }
 
 /** The range that lies one length (or a part of it) earlier or later; never beyond now. */

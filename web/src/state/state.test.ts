@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { ago, distance, before as earlierSpan, isTime, relative, shift, widen } from "./span.ts";
+import { ago, comparison, isCompare, isTime, relative, shift, widen } from "./span.ts";
 import { DEFAULTS, format, type Place, parse, turn } from "./url.ts";
 
 const NOW = Date.parse("2026-01-31T12:00:00Z");
@@ -30,19 +30,22 @@ describe("time", () => {
     for (const text of ["", "yesterday", "2026", "2026-13-31T10:00:00Z", "-5x"]) expect(isTime(text), text).toBe(false);
   });
 
-  test("the range before", () => {
-    const check = (since: string, until: string, compare: "previous" | "day" | "week", expected: [string, string]) => {
-      const found = earlierSpan({ since, until }, compare, NOW)!;
-      expect([found.since, found.until]).toEqual(expected);
-    };
-    check("-15m", "now", "previous", ["-30m", "-15m"]);
-    check("-15m", "now", "day", ["-1455m", "-1d"]);
-    check("-1h", "now", "week", ["-169h", "-7d"]);
+  test("what a range is compared with", () => {
+    const check = (since: string, compare: string, expected: string) =>
+      expect(comparison({ since, until: "now" }, compare, NOW)).toBe(expected);
+    check("-15m", "", "");
+    check("-15m", "previous", "previous");
+    check("-15m", "day", "1d");
+    check("-1h", "week", "7d");
     // Longer than a day: yesterday would overlap it.
-    check("-7d", "now", "day", ["-14d", "-7d"]);
-    check("2026-01-31T10:00:00Z", "2026-01-31T11:00:00Z", "previous", ["2026-01-31T09:00:00Z", "2026-01-31T10:00:00Z"]);
-    expect(earlierSpan({ since: "-1h", until: "now" }, "", NOW)).toBeUndefined();
-    expect(distance({ since: "-36h", until: "now" }, "day", NOW)).toBe(172_800);
+    check("-7d", "day", "7d");
+    check("-36h", "day", "2d");
+    check("-1h", "3h", "3h");
+    check("-1h", "deploy:shop/Deployment/cart", "deploy:shop/Deployment/cart");
+    for (const text of ["90m", "2026-01-30T12:00:00Z", "deploy:-/Deployment/x"])
+      expect(isCompare(text), text).toBe(true);
+    for (const text of ["0h", "-1d", "tomorrow", "now", "deploy:cart", "deploy:"])
+      expect(isCompare(text), text).toBe(false);
   });
 
   test("moving a range", () => {
@@ -69,7 +72,7 @@ describe("address", () => {
       view: "workload",
       since: "-6h",
       until: "-1h",
-      compare: "day",
+      compare: "deploy:shop/Deployment/cart",
       refresh: 0,
       theme: "light",
       namespaces: ["a", "b"],

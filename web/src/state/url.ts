@@ -1,7 +1,7 @@
 // Every state of every page as a query string, and back. What stands at its default is left out, and the order is
 // fixed: the same state has one address. The path is never used, so the page works below any proxy's prefix.
 
-import { type Compare, DEFAULT_SPAN, isTime } from "./span.ts";
+import { type Compare, DEFAULT_SPAN, isCompare, isTime } from "./span.ts";
 
 export type View = "map" | "workloads" | "workload" | "records" | "nodes" | "status";
 export type Shape = "map" | "matrix" | "edges";
@@ -112,6 +112,11 @@ const time: Codec<string> = {
   write: (value) => [value],
 };
 
+const compare: Codec<Compare> = {
+  read: ([found]) => (found !== undefined && isCompare(found) ? found : undefined),
+  write: (value) => [value],
+};
+
 function one<T extends string>(...allowed: T[]): Codec<T> {
   return { read: ([found]) => allowed.find((value) => value === found), write: (value) => [value] };
 }
@@ -167,7 +172,7 @@ const FIELDS: Fields = {
   filters: ["filter", filters],
   since: ["since", time],
   until: ["until", time],
-  compare: ["compare", one("previous", "day", "week")],
+  compare: ["compare", compare],
   measure: ["measure", text(/^[a-z0-9_.]{1,100}$/)],
   statistic: ["statistic", one("mean", "p50", "p95", "p99", "max")],
   errors: ["errors", flag],

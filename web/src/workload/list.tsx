@@ -11,12 +11,13 @@ import { Failure, Incomplete } from "../shell/notice.tsx";
 import { measures } from "../state/measures.ts";
 import { go, link, place, turnTo } from "../state/place.ts";
 import { useResource } from "../state/resource.ts";
-import { before, isLive } from "../state/span.ts";
+import { comparison, isLive } from "../state/span.ts";
 import { Grid } from "../table/grid.tsx";
 import type { Column } from "../table/order.ts";
 import { changeColumn, valueColumns } from "./columns.tsx";
 
 interface Answer {
+  earlier?: Answer;
   workloads: WorkloadRow[];
   complete?: boolean;
   missing?: Missing[];
@@ -28,29 +29,24 @@ const LIMIT = 10_000;
 export function WorkloadList() {
   const { since, until, compare, namespaces, refresh, search, sort, side, problems, threshold } = place.value;
   const span = { since, until };
-  const query = (range: { since: string; until: string }) =>
-    address("workloads", [
-      ["since", range.since],
-      ["until", range.until],
-      ...namespaces.map((name) => ["namespace", name] as const),
-      ["limit", LIMIT],
-    ]);
-  const list = useResource<Answer & { earlier?: Map<string, WorkloadRow> }>(
+  const list = useResource<{ now: Answer; was?: Map<string, WorkloadRow> }>(
     JSON.stringify([since, until, compare, namespaces]),
     async (signal) => {
-      const range = before(span, compare, Date.now());
-      const [now, was] = await Promise.all([
-        get<Answer>(query(span), signal),
-        range ? get<Answer>(query(range), signal) : undefined,
+      const url = address("workloads", [
+        ["since", since],
+        ["until", until],
+        ["compare", comparison(span, compare, Date.now())],
+        ...namespaces.map((name) => ["namespace", name] as const),
+        ["limit", LIMIT],
       ]);
-      if (!was) return now;
-      return { ...now, earlier: new Map(was.workloads.map((row) => [keyOf(row), row])) };
+      const now = await get<Answer>(url, signal);
+      return now.earlier ? { now, was: new Map(now.earlier.workloads.map((row) => [keyOf(row), row])) } : { now };
     },
     isLive(span) ? refresh : 0,
   );
   useKeys([{ keys: "/", title: "Find a workload", run: () => document.getElementById("search")?.focus() }]);
 
-  const all = list.data?.workloads;
+  const all = list.data?.now.workloads;
   const valuesOf = (row: WorkloadRow) => (side === "in" ? row.incoming : row.outgoing);
   const healthOf = (row: WorkloadRow) => health(valuesOf(row), measures.value, threshold);
   const rows = useMemo(() => {
@@ -101,9 +97,9 @@ export function WorkloadList() {
         show: (row) => whole(row.pods),
       },
       ...valueColumns(measures.value, all ?? [], valuesOf, threshold),
-      ...(list.data?.earlier
+      ...(list.data?.was
         ? changeColumn<WorkloadRow>(find(measures.value, sort.replace("-", "")), valuesOf, (row) => {
-            const was = list.data?.earlier?.get(keyOf(row));
+            const was = list.data?.was?.get(keyOf(row));
             return was && valuesOf(was);
           })
         : []),
@@ -141,8 +137,10 @@ export function WorkloadList() {
         </span>
       </div>
       <Failure error={list.error} reload={list.reload} />
-      {list.data ? <Incomplete complete={list.data.complete !== false} missing={list.data.missing ?? []} /> : null}
-      {list.data?.truncated ? (
+      {list.data ? (
+        <Incomplete complete={list.data.now.complete !== false} missing={list.data.now.missing ?? []} />
+      ) : null}
+      {list.data?.now.truncated ? (
         <div class="notice warn">
           <strong>▲ Cut</strong> The hub has more than {whole(LIMIT)} workloads; choose namespaces to see the others.
         </div>

@@ -2,9 +2,10 @@
 
 import { useMemo } from "preact/hooks";
 import { address, get } from "../api/client.ts";
-import type { WorkloadPage as Page, Peer, Pod, SeriesAnswer } from "../api/wire.ts";
+import type { Deploy, WorkloadPage as Page, Peer, Pod, SeriesAnswer } from "../api/wire.ts";
 import { Plot } from "../chart/plot.tsx";
 import { signals } from "../chart/signal.ts";
+import { date } from "../format/clock.ts";
 import { find, judge, numberOf, titleOf } from "../format/measure.ts";
 import { change, quantity, rate, whole } from "../format/quantity.ts";
 import { keyOf, nameOf } from "../map/table.ts";
@@ -14,16 +15,11 @@ import { Failure, Incomplete } from "../shell/notice.tsx";
 import { measures } from "../state/measures.ts";
 import { go, link, place, turnTo } from "../state/place.ts";
 import { useResource } from "../state/resource.ts";
-import { before, distance, isLive } from "../state/span.ts";
+import { comparison, isLive } from "../state/span.ts";
 import type { Tab } from "../state/url.ts";
 import { Grid } from "../table/grid.tsx";
 import type { Column } from "../table/order.ts";
 import { changeColumn, Judged, valueColumns } from "./columns.tsx";
-
-interface Both<T> {
-  now: T;
-  was: T | undefined;
-}
 
 const TABS: [Tab, string][] = [
   ["peers", "Peers"],
@@ -39,26 +35,25 @@ export function WorkloadPage() {
   const refreshed = isLive(span) ? refresh : 0;
   const names = measures.value.map((measure) => measure.name);
 
-  const page = useResource<Both<Page>>(
+  const range = () =>
+    [
+      ["since", since],
+      ["until", until],
+      ["compare", comparison(span, compare, Date.now())],
+    ] as const;
+  const page = useResource<Page>(
     JSON.stringify([workload, since, until, compare]),
-    (signal) => both((range) => get<Page>(address(path, Object.entries(range)), signal)),
+    (signal) => get<Page>(address(path, range()), signal),
     refreshed,
   );
-  const series = useResource<Both<SeriesAnswer> & { back_s: number }>(
+  const series = useResource<SeriesAnswer>(
     names.length === 0 ? "" : JSON.stringify([workload, since, until, compare, side, names]),
-    async (signal) => {
+    (signal) => {
       const end = side === "in" ? "destination" : "source";
-      const found = await both((range) =>
-        get<SeriesAnswer>(
-          address("series", [
-            ...names.map((name) => ["measure", name] as const),
-            ...Object.entries(range),
-            [end, workload],
-          ]),
-          signal,
-        ),
+      return get<SeriesAnswer>(
+        address("series", [...names.map((name) => ["measure", name] as const), ...range(), [end, workload]]),
+        signal,
       );
-      return { ...found, back_s: distance(span, compare, Date.now()) };
     },
     refreshed,
   );
@@ -69,18 +64,11 @@ export function WorkloadPage() {
     { keys: "3", title: "Recent failures", run: () => go({ tab: "failures", sort: "" }) },
   ]);
 
-  async function both<T>(load: (range: { since: string; until: string }) => Promise<T>): Promise<Both<T>> {
-    const range = before(span, compare, Date.now());
-    // Before, it may not have been there at all: that is no error of this page.
-    const [now, was] = await Promise.all([load(span), range ? load(range).catch(() => undefined) : undefined]);
-    return { now, was };
-  }
-
   const charts = useMemo(
-    () => (series.data ? signals(series.data.now, series.data.was, series.data.back_s, measures.value) : []),
+    () => (series.data ? signals(series.data, series.data.earlier, measures.value) : []),
     [series.data, measures.value],
   );
-  const data = page.data?.now;
+  const { data } = page;
   const counts: Record<Tab, number | undefined> = {
     peers: data?.peers?.length,
     pods: data?.pods?.length,
@@ -116,7 +104,8 @@ export function WorkloadPage() {
       <Failure error={page.error ?? series.error} reload={page.error ? page.reload : series.reload} />
       {data ? <Incomplete complete={data.complete !== false} missing={data.missing ?? []} /> : null}
       <div class="workload">
-        {data ? <Summary page={page.data!} /> : null}
+        {data ? <Summary page={data} /> : null}
+        {data?.deploys?.length ? <Deploys deploys={data.deploys} workload={workload} /> : null}
         <div class="charts" role="region" aria-label="Signals" tabIndex={0}>
           {charts.map(({ measure, times, lines, perSecond }) => {
             const show = (value: number | null | undefined) =>
@@ -163,7 +152,7 @@ export function WorkloadPage() {
           ))}
         </div>
         <div class="tab-panel" role="tabpanel" id="tab-panel" aria-labelledby={`tab-${tab}`}>
-          {data && tab === "peers" ? <Peers page={page.data!} sort={sort} /> : null}
+          {data && tab === "peers" ? <Peers page={data} sort={sort} /> : null}
           {data && tab === "pods" ? <Pods pods={data.pods ?? []} sort={sort} /> : null}
           {data && tab === "failures" ? (
             <RecordList label="Recent failures" lines={data.failures ?? []} empty="No failures in this time." />
@@ -183,10 +172,10 @@ function iso(time_s: number): string {
 }
 
 /** The whole range in a line of numbers for each direction. */
-function Summary({ page }: { page: Both<Page> }) {
+function Summary({ page }: { page: Page }) {
   const sides = [
-    ["in", "Incoming", page.now.incoming, page.was?.incoming],
-    ["out", "Outgoing", page.now.outgoing, page.was?.outgoing],
+    ["in", "Incoming", page.incoming, page.earlier?.incoming],
+    ["out", "Outgoing", page.outgoing, page.earlier?.outgoing],
   ] as const;
   const known = measures.value.filter((measure) =>
     sides.some(([, , values]) => numberOf(values?.[measure.name]) !== undefined),
@@ -214,7 +203,7 @@ function Summary({ page }: { page: Both<Page> }) {
                 return (
                   <td key={measure.name} class="right">
                     <Judged state={state} text={quantity(value, measure.unit)} />
-                    {page.was ? <div class="muted">{change(value, numberOf(was?.[measure.name]))}</div> : null}
+                    {page.earlier ? <div class="muted">{change(value, numberOf(was?.[measure.name]))}</div> : null}
                   </td>
                 );
               })}
@@ -226,14 +215,44 @@ function Summary({ page }: { page: Both<Page> }) {
   );
 }
 
+/** When it was deployed, and what that changed. */
+function Deploys({ deploys, workload }: { deploys: Deploy[]; workload: string }) {
+  const now = Date.now();
+  const compared = `deploy:${workload}`;
+  return (
+    <p class="bar deploys">
+      <span class="muted">Deployed</span>
+      {deploys.slice(0, 3).map((deploy, rank) => (
+        <button
+          type="button"
+          key={deploy.name}
+          title={`${deploy.name}: since then, compared with as long before`}
+          onClick={() => go({ since: deploy.time, until: "now", compare: "previous" })}
+        >
+          {date(Date.parse(deploy.time), now)}
+          {deploy.revision === undefined ? "" : ` (revision ${deploy.revision})`}
+          {rank === 0 ? ", the last" : ""}
+        </button>
+      ))}
+      <button
+        type="button"
+        aria-pressed={place.value.compare === compared}
+        onClick={() => go({ compare: place.value.compare === compared ? "" : compared })}
+      >
+        Compare with just before the last
+      </button>
+    </p>
+  );
+}
+
 function peerKey(peer: Peer): string {
   return `${peer.direction}|${keyOf(peer)}|${peer.protocol}|${peer.port ?? 0}`;
 }
 
-function Peers({ page, sort }: { page: Both<Page>; sort: string }) {
-  const rows = page.now.peers ?? [];
+function Peers({ page, sort }: { page: Page; sort: string }) {
+  const rows = page.peers ?? [];
   const columns = useMemo<Column<Peer>[]>(() => {
-    const was = new Map((page.was?.peers ?? []).map((peer) => [peerKey(peer), peer]));
+    const was = new Map((page.earlier?.peers ?? []).map((peer) => [peerKey(peer), peer]));
     const by = sort.replace("-", "");
     return [
       {
@@ -263,7 +282,7 @@ function Peers({ page, sort }: { page: Both<Page>; sort: string }) {
         show: (peer) => `${peer.protocol} ${peer.port ?? ""}`,
       },
       ...valueColumns(measures.value, rows, (peer) => peer.values, place.value.threshold),
-      ...(page.was
+      ...(page.earlier
         ? changeColumn<Peer>(
             find(measures.value, by),
             (peer) => peer.values,

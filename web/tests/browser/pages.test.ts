@@ -46,6 +46,8 @@ const PAGES: [name: string, query: () => string, text: string | RegExp][] = [
   ["map-folded", () => "?fold=open", "failing"],
   ["map-zones", () => "?group=zone", "zones"],
   ["matrix", () => "?as=matrix", "caller"],
+  ["matrix-compared", () => "?as=matrix&compare=3h", "▼"],
+  ["map-compared", () => "?compare=day&namespace=shop", "less than before"],
   ["edges", () => "?as=edges&compare=day", "vs before"],
   ["workloads", () => "?view=workloads&compare=previous", "of 120 workloads"],
   ["workload", () => `?view=workload&workload=${sick}&compare=day`, "Round trip"],
@@ -66,6 +68,39 @@ describe.each(["dark", "light"])("%s", (theme) => {
       expect(await violations(page)).toEqual([]);
       await page.screenshot({ path: `${SHOTS}/${name}-${theme}.png` });
       expect(complaints).toEqual([]);
+    });
+  });
+});
+
+describe("comparison", () => {
+  test("a workload with itself before it was deployed, in the address", async () => {
+    await on(`?view=workload&workload=${sick}&refresh=0`, async (page, complaints) => {
+      await page.getByRole("button", { name: "Compare with just before the last" }).click();
+      await page.waitForURL(/compare=deploy:/);
+      await says(page, /[▲▼≈=]/, ".summary .muted");
+      expect(await page.getByLabel("Compare with").inputValue()).toBe(`deploy:${sick}`);
+      await says(page, "before", ".charts");
+      await page.getByRole("button", { name: ", the last" }).first().click();
+      await page.waitForURL(/compare=previous/);
+      expect(page.url()).toMatch(/since=2\d{3}-/);
+      expect(complaints).toEqual([]);
+    });
+  });
+
+  test("with a time of one's own", async () => {
+    await on("?refresh=0", async (page) => {
+      await drawn(page);
+      await page.keyboard.press("t");
+      const dialog = page.getByRole("dialog", { name: "Time range" });
+      await dialog.getByLabel("Compared with").fill("sometime");
+      await says(page, "compare with previous", ".popover");
+      await dialog.getByLabel("Compared with").fill("3h");
+      await dialog.getByRole("button", { name: "Show" }).click();
+      await page.waitForURL(/compare=3h/);
+      await says(page, "more than before", ".legend");
+      await page.keyboard.press("m");
+      await page.locator(".matrix-cell .changed").filter({ hasText: /[▲▼]/ }).first().waitFor();
+      expect(await page.getByLabel("Compare with").inputValue()).toBe("3h");
     });
   });
 });

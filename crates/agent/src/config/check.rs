@@ -28,6 +28,8 @@ impl Raw {
             records,
             pipeline,
             report,
+            otlp,
+            remote_write,
         } = self;
         let mut probes =
             probes::Settings { run_time: agent.run_time, ..probes::Settings::default() };
@@ -75,6 +77,7 @@ impl Raw {
                 )? as usize,
             },
             report: self::report(report)?,
+            export: daemon::export::Config::check(otlp, remote_write)?,
         })
     }
 }

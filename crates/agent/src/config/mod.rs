@@ -33,6 +33,8 @@ pub struct Config {
     pub records: Records,
     pub pipeline: Pipeline,
     pub report: Report,
+    /// Where metrics are sent.
+    pub export: daemon::export::Config,
 }
 
 #[derive(Clone, Debug)]

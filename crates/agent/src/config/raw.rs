@@ -1,5 +1,6 @@
 //! The file as it is written. The defaults here are the one list of valid keys and the reference.
 
+use daemon::export::{Otlp, RemoteWrite};
 use daemon::{section, sections};
 
 sections! {
@@ -25,6 +26,10 @@ sections! {
     pipeline: Pipeline,
     /// What the hub is told, where names come from one.
     report: Report,
+    /// Metrics to an OpenTelemetry receiver, under OpenTelemetry's names.
+    otlp: Otlp,
+    /// Metrics to Prometheus, or what takes its remote write.
+    remote_write: RemoteWrite,
 }
 
 section!(Agent {

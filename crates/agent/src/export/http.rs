@@ -11,6 +11,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
 use daemon::Meter;
+use daemon::export::Exports;
 use daemon::http::{Problem, Scrapes};
 use model::status::ProgramStatus;
 
@@ -29,6 +30,8 @@ pub struct Sources {
     /// Asks the probes; may take some milliseconds.
     pub report: Box<dyn Fn() -> probes::Report + Send + Sync>,
     pub meter: Meter,
+    /// Where metrics are sent.
+    pub exports: Exports,
     scrapes: Scrapes,
     reports: OnceLock<Reports>,
 }
@@ -45,9 +48,10 @@ impl Sources {
         shared: Arc<Shared>,
         link: Arc<Link>,
         report: Box<dyn Fn() -> probes::Report + Send + Sync>,
+        exports: Exports,
     ) -> Self {
         let (meter, scrapes, reports) = (Meter::new(), Scrapes::default(), OnceLock::new());
-        Self { config, shared, link, report, meter, scrapes, reports }
+        Self { config, shared, link, report, meter, exports, scrapes, reports }
     }
 
     /// The hub is told from `spool` what `interval` counts. To be called once.

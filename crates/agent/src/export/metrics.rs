@@ -6,8 +6,6 @@ use std::sync::atomic::Ordering;
 use daemon::metrics::{Distribution, Families, Labels, labels, with};
 use daemon::tls;
 use model::status::{ProgramState, Status};
-use prometheus_client::collector::Collector;
-use prometheus_client::encoding::DescriptorEncoder;
 
 use super::http::Sources;
 use super::status;
@@ -22,12 +20,13 @@ pub fn metrics_reference() -> String {
 
 /// All values at one moment.
 #[derive(Debug, Default)]
-pub(super) struct View {
+pub struct View {
     status: Status,
     identity: identity::Counters,
     snapshot: Snapshot,
     certificates: Option<tls::Facts>,
     told: Option<Told>,
+    exports: Vec<daemon::export::Facts>,
 }
 
 /// What the hub is told.
@@ -39,12 +38,13 @@ struct Told {
 }
 
 impl View {
-    pub(super) fn collect(sources: &Sources) -> Self {
+    pub fn collect(sources: &Sources) -> Self {
         Self {
             status: status::collect(sources),
             identity: sources.shared.identity().clone(),
             snapshot: sources.shared.aggregate().snapshot(),
             certificates: sources.link.facts().certificates,
+            exports: sources.exports.facts(),
             told: sources.told().map(|it| Told {
                 keys: it.interval.keys.load(Ordering::Relaxed),
                 overflow: it.interval.overflow.load(Ordering::Relaxed),
@@ -54,18 +54,18 @@ impl View {
     }
 }
 
-impl Collector for View {
-    fn encode(&self, encoder: DescriptorEncoder) -> fmt::Result {
-        let mut out = Families::new(encoder);
-        self.connections(&mut out)?;
-        self.flows(&mut out)?;
-        self.lookups(&mut out)?;
-        self.probes(&mut out)?;
-        self.metadata(&mut out)?;
-        tls::Facts::write(self.certificates.as_ref(), &mut out)?;
-        self.pipeline(&mut out)?;
-        self.report(&mut out)?;
-        self.process(&mut out)
+impl daemon::metrics::View for View {
+    fn write(&self, out: &mut Families<'_>) -> fmt::Result {
+        self.connections(out)?;
+        self.flows(out)?;
+        self.lookups(out)?;
+        self.probes(out)?;
+        self.metadata(out)?;
+        tls::Facts::write(self.certificates.as_ref(), out)?;
+        self.pipeline(out)?;
+        self.report(out)?;
+        daemon::export::Facts::write(&self.exports, out)?;
+        self.process(out)
     }
 }
 

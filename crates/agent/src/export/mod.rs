@@ -9,6 +9,7 @@ mod stream;
 mod watch;
 
 pub use http::{Sources, local_router, router};
+pub(crate) use metrics::View as MetricsView;
 pub use metrics::metrics_reference;
 pub use records::{Look, Reader, Records, Start, State, TooManyReaders};
 pub use socket::LocalSocket;

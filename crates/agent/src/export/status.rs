@@ -2,6 +2,7 @@
 
 use std::sync::atomic::Ordering;
 
+use daemon::export::Facts;
 use model::status::{
     BackendStatus, Count, Loss, MetadataStatus, QueueStatus, RecordsStatus, SeriesStatus, Status,
 };
@@ -51,6 +52,7 @@ pub(super) fn collect(sources: &Sources) -> Status {
             readers: shared.records.readers() as u64,
             out_of_scope: identity.out_of_scope,
         },
+        exports: sources.exports.facts().iter().map(Facts::status).collect(),
         cost,
     }
 }

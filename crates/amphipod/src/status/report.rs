@@ -1,6 +1,6 @@
 //! The agent's status in words.
 
-use model::status::{BackendStatus, MapStatus, ProgramState, ProgramStatus, Status};
+use model::status::{BackendStatus, ExportStatus, MapStatus, ProgramState, ProgramStatus, Status};
 
 use crate::paint::{Paint, Tone};
 use crate::units::{bytes, count, plural, rate, span_us};
@@ -13,6 +13,7 @@ pub fn text(status: &Status, colour: bool) -> String {
     head(status, &mut paint);
     metadata(status, &mut paint);
     backends(&status.backends, &mut paint);
+    exports(&status.exports, &mut paint);
     programs(&status.programs, &mut paint);
     maps(&status.maps, &mut paint);
     queues(status, &mut paint);
@@ -177,6 +178,29 @@ fn backends(it: &BackendStatus, paint: &mut Paint) {
         paint.put(Tone::Odd, &format!(": {}", it.obstacle));
     }
     paint.line_feed();
+}
+
+/// Where metrics are sent.
+fn exports(all: &[ExportStatus], paint: &mut Paint) {
+    for it in all {
+        paint.plain("metrics  ");
+        let tone = if it.up { Tone::Good } else { Tone::Odd };
+        let fares = match (it.up, it.error.as_str()) {
+            (true, _) => "sent",
+            (false, "") => "not sent yet",
+            (false, _) => "not taken",
+        };
+        paint.put(tone, &format!("{} {fares}", it.exporter));
+        paint.plain(&format!(" to {}, {} samples", it.to, count(it.sent)));
+        if it.lost > 0 {
+            paint.put(Tone::Odd, &format!(", {} lost", count(it.lost)));
+        }
+        if !it.error.is_empty() {
+            paint.plain(&format!(", {} wait", bytes(it.queue_bytes)));
+            paint.put(Tone::Odd, &format!(": {}", it.error));
+        }
+        paint.line_feed();
+    }
 }
 
 /// What a number that leaves the agent may lack.
@@ -365,6 +389,16 @@ nothing lost, every record attributed
                 obstacle: "nf_conntrack is not loaded".to_owned(),
                 ..BackendStatus::default()
             },
+            exports: vec![ExportStatus {
+                exporter: "otlp".to_owned(),
+                to: "http://c:4317/".to_owned(),
+                up: false,
+                sent: 12,
+                lost: 3,
+                queue_bytes: 2_000_000,
+                queue_max_bytes: 8 << 20,
+                error: "Unavailable: later".to_owned(),
+            }],
             unattributed: vec![Count { name: "no_cgroup".to_owned(), count: 3 }],
             records: RecordsStatus { out_of_scope: 17, ..status().records },
             ..status()
@@ -378,6 +412,7 @@ nothing lost, every record attributed
             "UNATTRIBUTED BECAUSE OF  RECORDS\nno_cgroup                3\n",
             "\nnames    stale from hub, change 7 of epoch 3, since 61s: connection refused\n",
             "\nbackends 1.2k found, 2 could not be asked for: nf_conntrack is not loaded\n",
+            "\nmetrics  otlp not taken to http://c:4317/, 12 samples, 3 lost, 2.0MB wait: Unavailable: later\n",
             "\nincomplete: see what was lost above\n",
         ] {
             assert!(shown.contains(part), "{part:?} in\n{shown}");

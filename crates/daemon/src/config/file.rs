@@ -21,7 +21,7 @@ macro_rules! section {
     ($name:ident { $($(#[doc = $help:literal])+ $key:ident: $type:ty = $default:expr),* $(,)? }) => {
         #[derive(Debug, ::serde::Serialize, ::serde::Deserialize)]
         #[serde(default)]
-        pub(super) struct $name { $($(#[doc = $help])+ pub(super) $key: $type,)* }
+        pub struct $name { $($(#[doc = $help])+ pub(super) $key: $type,)* }
 
         impl Default for $name {
             fn default() -> Self {
@@ -30,7 +30,7 @@ macro_rules! section {
         }
 
         impl $name {
-            const HELP: &[$crate::config::Help] = &[$((stringify!($key), &[$($help),+])),*];
+            pub const HELP: &[$crate::config::Help] = &[$((stringify!($key), &[$($help),+])),*];
         }
     };
 }

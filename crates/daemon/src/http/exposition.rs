@@ -2,9 +2,10 @@
 
 use std::fmt::{self, Write};
 
-use prometheus_client::collector::Collector;
 use prometheus_client::encoding::text;
 use prometheus_client::registry::Registry;
+
+use crate::metrics::{Collected, View};
 
 /// Text handed on at once.
 const CHUNK: usize = 32 << 10;
@@ -37,14 +38,14 @@ impl Format {
 
 const OPEN_METRICS: &str = "application/openmetrics-text";
 
-/// Writes what `collector` has, in pieces.
+/// Writes what `view` has, in pieces.
 pub fn write(
     format: Format,
-    collector: impl Collector,
+    view: impl View,
     send: impl FnMut(String) -> fmt::Result,
 ) -> fmt::Result {
     let mut registry = Registry::default();
-    registry.register_collector(Box::new(collector));
+    registry.register_collector(Box::new(Collected(view)));
     let mut lines =
         Lines { format, line: String::new(), help: String::new(), chunk: String::new(), send };
     text::encode(&mut lines, &registry)?;

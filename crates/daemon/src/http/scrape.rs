@@ -6,12 +6,12 @@ use std::time::Duration;
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use prometheus_client::collector::Collector;
 use tokio::sync::{Semaphore, mpsc};
 use tokio_stream::wrappers::ReceiverStream;
 
 use super::exposition::{self, Format};
 use super::problem::Problem;
+use crate::metrics::View;
 
 /// Scrapes at once: each holds a copy of all series.
 const SCRAPES: usize = 2;
@@ -33,10 +33,10 @@ impl Scrapes {
     ///
     /// # Errors
     /// All places are taken.
-    pub async fn answer<C: Collector>(
+    pub async fn answer<V: View>(
         &self,
         headers: &HeaderMap,
-        collect: impl FnOnce() -> C + Send + 'static,
+        collect: impl FnOnce() -> V + Send + 'static,
     ) -> Result<Response, Problem> {
         let turn = tokio::time::timeout(TURN, self.0.clone().acquire_owned()).await;
         let Ok(permit) = turn else {

@@ -15,13 +15,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::http::{HeaderMap, StatusCode, header};
-use daemon::http::Problem;
+use daemon::http::{Fetch, Problem, Speech};
 use hashbrown::HashMap;
 use model::Scope;
-use reflector::User;
+use reflector::{Resolver, User};
 use serde::{Deserialize, Serialize};
 
-use crate::fetch::Fetch;
 use crate::{Config, Error, Inventory, kube};
 use cookie::Jar;
 use oidc::Provider;
@@ -168,7 +167,12 @@ impl Doors {
         let access = &config.access;
         let provider = match (&access.oidc, &access.origin) {
             (Some(oidc), Some(origin)) => {
-                let fetch = Fetch::new(oidc.ca.as_deref())?;
+                let fetch = Fetch::new(
+                    oidc.ca.as_deref(),
+                    None,
+                    Speech::Http1,
+                    Resolver::default().function(),
+                )?;
                 Some(Provider::new(oidc.clone(), origin, fetch))
             }
             _ => None,

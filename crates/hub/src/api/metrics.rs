@@ -5,10 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use daemon::metrics::{Families, Labels, labels, with};
-use daemon::tls;
+use daemon::{export, tls};
 use model::status::Cost;
-use prometheus_client::collector::Collector;
-use prometheus_client::encoding::DescriptorEncoder;
 use reflector::{Cause, Counters, Resource};
 
 use super::Sources;
@@ -497,17 +495,18 @@ impl View {
     }
 }
 
-impl Collector for View {
-    fn encode(&self, encoder: DescriptorEncoder) -> fmt::Result {
-        let mut out = Families::new(encoder);
-        self.watches(&mut out)?;
-        self.inventory(&mut out)?;
-        self.agents(&mut out)?;
-        self.ingest(&mut out)?;
-        self.history(&mut out)?;
-        self.hubble(&mut out)?;
-        self.replicas(&mut out)?;
-        self.process(&mut out)
+impl daemon::metrics::View for View {
+    fn write(&self, out: &mut Families<'_>) -> fmt::Result {
+        self.watches(out)?;
+        self.inventory(out)?;
+        self.agents(out)?;
+        self.ingest(out)?;
+        self.history(out)?;
+        self.hubble(out)?;
+        self.replicas(out)?;
+        let exports = self.0.as_ref().map(|it| it.sources.exports.facts());
+        export::Facts::write(exports.as_deref().unwrap_or_default(), out)?;
+        self.process(out)
     }
 }
 

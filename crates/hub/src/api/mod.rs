@@ -1,5 +1,7 @@
 //! The hub's HTTP interface.
 
+mod compare;
+mod desk;
 mod history;
 mod metrics;
 mod nodes;
@@ -17,6 +19,7 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use axum::routing::get;
 use axum::{Json, Router};
+use daemon::export::Exports;
 use daemon::http::{Problem, Scrapes};
 use daemon::{Meter, tls};
 use tower_http::compression::CompressionLayer;
@@ -31,8 +34,9 @@ use crate::query::Query;
 use crate::replica::Replicas;
 use crate::stream::Agents;
 use crate::ui;
-use history::Desk;
+use desk::Desk;
 
+pub(crate) use metrics::View as MetricsView;
 pub use metrics::metrics_reference;
 
 /// Everything that can be shown.
@@ -48,6 +52,7 @@ pub struct Sources {
     desk: Desk,
     /// If it is served.
     pub hubble: Option<Arc<Hubble>>,
+    pub exports: Exports,
     pub meter: Meter,
     scrapes: Scrapes,
 }
@@ -60,6 +65,7 @@ impl Sources {
         telemetry: ingest::Service,
         access: Arc<Access>,
         query: Query,
+        exports: Exports,
     ) -> Self {
         let ingest::Service { ingest, observers, agents, replicas } = telemetry;
         let desk = Desk::new(query);
@@ -76,6 +82,7 @@ impl Sources {
             replicas,
             desk,
             hubble,
+            exports,
             meter,
             scrapes,
         }

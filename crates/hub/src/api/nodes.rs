@@ -14,7 +14,7 @@ use super::Sources;
 use super::request::{Form, Pairs, Parameter, Request, one};
 use super::values::{Missing, Sight, time};
 use crate::access::Asker;
-use crate::ingest::Program;
+use crate::ingest::{Node as Reporting, Program};
 use crate::replica::UNREACHABLE;
 
 const LIMIT: Parameter = one("limit", Form::Limit { usual: 5000, most: 20_000 }, "Nodes at most");
@@ -61,14 +61,12 @@ struct Probe {
 
 impl Sources {
     /// Nodes that reported in this time and do not any more: their rows may be missing; and which somebody may know.
-    pub(super) async fn sight(&self, scope: &Scope, times_s: &Range<u64>) -> Sight {
-        // Replicas that are missing are named with the answer.
-        let (nodes, _) = self.replicas.nodes(&self.ingest, false).await;
-        let silent = nodes.into_iter().filter(|node| {
+    pub(super) fn sight(&self, nodes: &[Reporting], scope: &Scope, times_s: &Range<u64>) -> Sight {
+        let silent = nodes.iter().filter(|node| {
             let seen_s = node.last_seen.0 / 1_000_000_000;
             node.streams == 0 && times_s.contains(&seen_s)
         });
-        let mut silent: Vec<Arc<str>> = silent.map(|node| node.name).collect();
+        let mut silent: Vec<Arc<str>> = silent.map(|node| node.name.clone()).collect();
         silent.sort();
         Sight { silent, nodes: self.nodes_shown(scope) }
     }

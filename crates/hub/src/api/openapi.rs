@@ -109,12 +109,20 @@ fn operation(endpoint: &Endpoint) -> Value {
 fn parameter(it: &Parameter) -> Value {
     let one = match it.form {
         Form::Time => {
-            json!({ "type": "string", "examples": ["-15m", "now", "2026-01-31T12:00:00Z"] })
+            let time = "[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]{1,9})?(Z|[+-][0-9]{2}:[0-9]{2})";
+            json!({
+                "type": "string", "pattern": format!("^(now|-[0-9]{{1,6}}(ms|s|m|h|d)|{time})$"),
+                "examples": ["-15m", "now", "2026-01-31T12:00:00Z"],
+            })
         }
         Form::Text => json!({ "type": "string", "maxLength": 1024 }),
         Form::Step => {
             json!({ "type": "string", "pattern": "^[0-9]+(s|m|h)$", "examples": ["10s", "5m"] })
         }
+        Form::Compare => json!({
+            "type": "string", "maxLength": 1024,
+            "examples": ["1d", "previous", "2026-01-31T12:00:00Z", "deploy:shop/Deployment/cart"],
+        }),
         Form::OneOf(known) => json!({ "type": "string", "enum": known }),
         Form::Measure => json!({ "type": "string", "enum": Measure::ALL.map(Measure::name) }),
         Form::Workload => json!({
@@ -162,6 +170,19 @@ fn span(required: &[&str], more: Value) -> Value {
     object(&required, properties)
 }
 
+/// What came into a workload and went out of it.
+fn sums(required: &[&str], more: Value) -> Value {
+    let mut properties = json!({
+        "incoming": reference("Values"), "outgoing": reference("Values"), "peers": list("Peer"),
+    });
+    if let (Some(all), Value::Object(more)) = (properties.as_object_mut(), more) {
+        all.extend(more);
+    }
+    let own = ["incoming", "outgoing", "peers"];
+    let required: Vec<&str> = own.iter().chain(required).copied().collect();
+    span(&required, properties)
+}
+
 fn schemas() -> Value {
     let (text, whole, number) =
         (json!({ "type": "string" }), json!({ "type": "integer" }), json!({ "type": "number" }));
@@ -190,6 +211,7 @@ fn schemas() -> Value {
                     "type": { "type": "string", "enum": ["sum", "gauge", "distribution"] } }),
         ) } })),
         "Graph": span(&["nodes", "edges", "truncated"], json!({
+            "earlier": reference("Graph"),
             "nodes": { "type": "array", "items": object(&["id", "kind", "name"], json!({
                 "id": whole, "namespace": text, "kind": text, "name": text,
                 "service": { "type": "array", "items": text }, "zone": text,
@@ -202,6 +224,7 @@ fn schemas() -> Value {
             "truncated": truth,
         })),
         "Series": span(&["times", "series"], json!({
+            "earlier": reference("Series"),
             "times": { "type": "array", "items": whole },
             "series": { "type": "array", "items": object(&["measure", "values"], json!({
                 "measure": text,
@@ -210,19 +233,23 @@ fn schemas() -> Value {
             })) },
         })),
         "Workloads": span(&["workloads", "truncated"], json!({
+            "earlier": reference("Workloads"),
             "workloads": { "type": "array", "items": object(&["kind", "name", "incoming", "outgoing"], json!({
                 "namespace": text, "kind": text, "name": text, "pods": whole, "nodes": whole,
                 "incoming": reference("Values"), "outgoing": reference("Values"),
             })) },
             "truncated": truth,
         })),
-        "Workload": span(&["kind", "name", "pods", "incoming", "outgoing", "peers", "failures"], json!({
+        "Workload": sums(&["kind", "name", "pods", "deploys", "failures"], json!({
             "namespace": text, "kind": text, "name": text,
             "pods": list("Pod"),
-            "incoming": reference("Values"), "outgoing": reference("Values"),
-            "peers": list("Peer"),
+            "deploys": { "type": "array", "items": object(&["time", "name"], json!({
+                "time": { "type": "string", "format": "date-time" }, "name": text, "revision": whole,
+            })) },
             "failures": { "type": "array", "items": { "type": "object" } },
+            "earlier": reference("WorkloadSums"),
         })),
+        "WorkloadSums": sums(&[], json!({})),
         "Pod": object(&["name", "node", "ips"], json!({
             "name": text, "node": text, "zone": text, "ips": { "type": "array", "items": text },
         })),

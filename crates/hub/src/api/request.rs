@@ -3,6 +3,7 @@
 use std::fmt::Display;
 use std::ops::Range;
 use std::str::FromStr;
+use std::time::Duration;
 
 use axum::extract::Query;
 use axum::extract::rejection::QueryRejection;
@@ -10,6 +11,8 @@ use axum::http::StatusCode;
 use daemon::config::value::duration;
 use daemon::http::Problem;
 use model::Timestamp;
+
+use super::compare::Compare;
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Parameter {
@@ -27,6 +30,8 @@ pub enum Form {
     Text,
     /// `10s`, `5m`.
     Step,
+    /// An earlier time.
+    Compare,
     OneOf(&'static [&'static str]),
     Measure,
     /// `NAMESPACE/KIND/NAME`.
@@ -49,6 +54,16 @@ pub const fn many(name: &'static str, form: Form, help: &'static str) -> Paramet
 pub const SINCE: Parameter =
     one("since", Form::Time, "From then on; default: 15 minutes before until");
 pub const UNTIL: Parameter = one("until", Form::Time, "Up to then; default: now");
+
+pub const COMPARE: Parameter = one(
+    "compare",
+    Form::Compare,
+    "Answer also, as `earlier`, about an earlier time of the same length: so much before (1d), just before (previous), from \
+     a time on, or up to the last deploy of a workload (deploy:NAMESPACE/KIND/NAME)",
+);
+/// What [`COMPARE`] may be.
+const EARLIER: &str =
+    "how long before, such as 1d, previous, a time, or deploy:NAMESPACE/KIND/NAME";
 
 const USUAL: u64 = 15 * 60;
 const LONGEST_S: u64 = 400 * 86_400;
@@ -155,6 +170,10 @@ impl Parameter {
                 Ok(_) => return Ok(()),
                 Err(error) => return Err(bad(format!("{}: {error}", self.name))),
             },
+            Form::Compare => match value.parse::<Compare>() {
+                Ok(_) => return Ok(()),
+                Err(()) => EARLIER.to_owned(),
+            },
             Form::Limit { most, .. } => match value.parse::<usize>() {
                 Ok(limit) if (1..=most).contains(&limit) => return Ok(()),
                 _ => format!("a whole number from 1 to {most}"),
@@ -165,20 +184,23 @@ impl Parameter {
     }
 }
 
-fn moment(text: &str, now: Timestamp) -> Option<Timestamp> {
+pub fn moment(text: &str, now: Timestamp) -> Option<Timestamp> {
     if text == "now" {
         return Some(now);
     }
     if let Some(before) = text.strip_prefix('-') {
-        let before = before.strip_suffix('d').map_or_else(
-            || duration(before),
-            |days| Some(std::time::Duration::from_secs(days.parse::<u32>().ok()? as u64 * 86_400)),
-        );
-        return Some(Timestamp(
-            now.0.saturating_sub(u64::try_from(before?.as_nanos()).unwrap_or(u64::MAX)),
-        ));
+        let before = u64::try_from(length(before)?.as_nanos()).unwrap_or(u64::MAX);
+        return Some(Timestamp(now.0.saturating_sub(before)));
     }
     text.parse().ok()
+}
+
+/// A duration, also in days.
+pub fn length(text: &str) -> Option<Duration> {
+    match text.strip_suffix('d') {
+        Some(days) => Some(Duration::from_secs(u64::from(days.parse::<u32>().ok()?) * 86_400)),
+        None => duration(text),
+    }
 }
 
 #[cfg(test)]

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use daemon::export::Facts;
 use model::Scope;
-use model::status::Cost;
+use model::status::{Cost, ExportStatus};
 use serde::Serialize;
 
 use super::Sources;
@@ -43,6 +44,9 @@ pub struct Whole {
     pub replicas: Vec<Replica>,
     pub items_sent: u64,
     pub items_per_second: f64,
+    /// Where the hub's own metrics are sent.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub exports: Vec<ExportStatus>,
     pub cost: Cost,
 }
 
@@ -90,6 +94,7 @@ pub fn collect(sources: &Sources, scope: &Scope) -> Status {
         replicas,
         items_sent: sources.items(),
         items_per_second: sources.meter.records_per_second(),
+        exports: sources.exports.facts().iter().map(Facts::status).collect(),
         cost: sources.meter.cost(),
     });
     Status {

@@ -104,7 +104,7 @@ pub struct Missing {
 }
 
 impl Span {
-    pub fn new<T>(answered: &Answered<T>, sight: Sight) -> Self {
+    pub fn new<T>(answered: &Answered<T>, sight: &Sight) -> Self {
         let lost = answered.missing.iter().map(|Loss { node, reason, rows, .. }| Missing {
             node: node.clone(),
             reason: reason.clone(),
@@ -124,7 +124,7 @@ impl Span {
             reason,
             rows: None,
         }));
-        let Range { start, end } = answered.times_s;
+        let Range { start, end } = answered.times_s.clone();
         Self {
             since: time(start),
             until: time(end),
@@ -173,7 +173,7 @@ mod tests {
         let missing = vec![loss("n1"), loss("n2"), loss("n3")];
         let answered = Answered { times_s: 0..10, step_s: 10, missing, answer: () };
         let told = |nodes: Option<HashSet<Arc<str>>>| {
-            let span = Span::new(&answered, Sight { silent: vec!["n1".into()], nodes });
+            let span = Span::new(&answered, &Sight { silent: vec!["n1".into()], nodes });
             let missing = span.missing.into_iter();
             let missing = missing.map(|it| format!("{} {} {:?}", it.node, it.reason, it.rows));
             (span.hidden, span.complete, missing.collect::<Vec<_>>())

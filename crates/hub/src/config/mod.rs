@@ -34,6 +34,8 @@ pub struct Config {
     pub kube: Kube,
     pub inventory: Inventory,
     pub history: History,
+    /// Where the hub's own metrics are sent.
+    pub export: daemon::export::Config,
     /// `None`: Hubble's API is not served.
     pub hubble: Option<Hubble>,
 }
@@ -99,7 +101,7 @@ impl Config {
     /// # Errors
     /// As [`Self::load`].
     pub fn parse(text: &str) -> Result<Self, Error> {
-        let raw::Raw { hub, access, oidc, kube, inventory, history, hubble } =
+        let raw::Raw { hub, access, oidc, kube, inventory, history, otlp, remote_write, hubble } =
             daemon::config::parse(text)?;
         let access = self::access::access(access, oidc)?;
         let inventory = self::inventory(inventory)?;
@@ -122,6 +124,7 @@ impl Config {
             inventory,
             peers,
             history: self::history(history)?,
+            export: daemon::export::Config::check(otlp, remote_write)?,
         })
     }
 

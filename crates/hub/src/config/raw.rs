@@ -1,5 +1,6 @@
 //! The file as it is written. The defaults here are the one list of valid keys and the reference.
 
+use daemon::export::{Otlp, RemoteWrite};
 use daemon::{section, sections};
 
 sections! {
@@ -15,6 +16,10 @@ sections! {
     inventory: Inventory,
     /// What agents told, kept for queries.
     history: History,
+    /// The hub's own metrics to an OpenTelemetry receiver, under OpenTelemetry's names.
+    otlp: Otlp,
+    /// The hub's own metrics to Prometheus, or what takes its remote write.
+    remote_write: RemoteWrite,
     /// Records for clients of Cilium's Hubble: the command line tool, its UI.
     hubble: Hubble,
 }

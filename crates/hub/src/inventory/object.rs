@@ -112,6 +112,10 @@ pub struct Owner {
     pub namespace: Str,
     pub name: Str,
     pub workload: Arc<Workload>,
+    /// Which of its Deployment's it is; 0: not known.
+    pub revision: u64,
+    /// When its pods began to be the newest, in seconds since 1970; 0: not known.
+    pub deployed_at: i64,
 }
 
 impl ContainerId {
@@ -265,6 +269,8 @@ impl Owner {
             namespace: strings.text(owner.namespace),
             name: owner.name,
             workload: strings.workloads.share(workload.into()),
+            revision: owner.revision.unwrap_or(0),
+            deployed_at: owner.created_at.unwrap_or(0),
         }
     }
 }

@@ -25,6 +25,18 @@ pub struct PodPlace {
     pub ips: Vec<IpAddr>,
 }
 
+/// A ReplicaSet whose pods began to be the newest of a workload.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Deploy {
+    pub name: Str,
+    /// 0: not known.
+    pub revision: u64,
+    /// Since 1970.
+    pub time_s: u64,
+}
+
+/// The newest of one workload.
+const MOST_DEPLOYS: usize = 10;
 /// More pods of one workload are not listed.
 const MOST_PODS: usize = 10_000;
 
@@ -63,6 +75,24 @@ impl Inventory {
     /// Nodes of the cluster.
     pub fn nodes(&self) -> Vec<Str> {
         self.store().nodes.iter().map(|(_, node)| node.name.clone()).collect()
+    }
+
+    /// The newest first, as far as the cluster still has their ReplicaSets.
+    pub fn deploys_of(&self, namespace: &str, kind: &str, name: &str) -> Vec<Deploy> {
+        let store = self.store();
+        let owners = store.owners.iter().map(|(_, owner)| owner).filter(|owner| {
+            let workload = &owner.workload;
+            *owner.namespace == *namespace && *workload.kind == *kind && *workload.name == *name
+        });
+        let deploys = owners.filter(|owner| owner.deployed_at > 0).map(|owner| Deploy {
+            name: owner.name.clone(),
+            revision: owner.revision,
+            time_s: owner.deployed_at as u64,
+        });
+        let mut deploys: Vec<Deploy> = deploys.collect();
+        deploys.sort_by(|a, b| b.time_s.cmp(&a.time_s).then_with(|| b.revision.cmp(&a.revision)));
+        deploys.truncate(MOST_DEPLOYS);
+        deploys
     }
 
     /// All of the cluster, in the order of their names.

@@ -248,7 +248,7 @@ impl Store {
                 let namespace = Namespace::new(namespace, &mut self.strings);
                 self.namespaces.put(namespace, &mut self.counters.unchanged);
             }
-            Object::Owner(owner) => self.owner(owner, touched),
+            Object::Owner(owner) => self.owner(owner, now, touched),
         }
     }
 
@@ -393,17 +393,25 @@ impl Store {
         self.claim(&without(&ips, &old), Claim::Slice(id), touched);
     }
 
-    fn owner(&mut self, owner: reflector::Owner, touched: &mut Vec<Key>) {
+    fn owner(&mut self, owner: reflector::Owner, now: Timestamp, touched: &mut Vec<Key>) {
         let resource = owner.resource;
-        let owner = Owner::new(owner, &mut self.strings);
+        let mut owner = Owner::new(owner, &mut self.strings);
         let (uid, workload) = (owner.uid.clone(), owner.workload.clone());
         let jobs = resource == Resource::Jobs;
         let table = if jobs { &mut self.jobs } else { &mut self.owners };
+        let known = table.find(&owner.namespace, &owner.name).and_then(|id| table.get(id));
+        if let Some(known) = known.filter(|known| known.uid == uid) {
+            // An old one whose revision grows is deployed again.
+            let again = known.revision > 0 && owner.revision > known.revision;
+            owner.deployed_at =
+                if again { (now.0 / 1_000_000_000) as i64 } else { known.deployed_at };
+        }
         let Put { id, old, changed } = table.put(owner, &mut self.counters.unchanged);
         if !changed {
             return;
         }
-        let renamed = old.as_ref().is_some_and(|old| old.uid == uid);
+        let other = |old: &Owner| old.uid == uid && old.workload != workload;
+        let renamed = old.as_ref().is_some_and(other);
         if let Some(old) = old.filter(|old| old.uid != uid) {
             self.owner_uids.remove(&old.uid);
         }

@@ -60,6 +60,8 @@ fn replica_set(name: &str, deployment: &str) -> Object {
             controller: true,
             api_group: "apps".into(),
         }),
+        created_at: None,
+        revision: None,
     })
 }
 
@@ -446,4 +448,35 @@ fn addresses_beyond_the_limit_are_refused_and_counted() {
     view.read(&mut member);
     assert_eq!(view.addresses.len(), 100);
     assert_eq!(inventory.counters.refused_addresses.load(Ordering::Relaxed), 51);
+}
+
+#[test]
+fn deploys_are_the_newest_replica_sets() {
+    let inventory = Inventory::new(16, false);
+    let set = |name: &str, created_at: i64, revision: u64| match replica_set(name, "cart") {
+        Object::Owner(owner) => Object::Owner(reflector::Owner {
+            created_at: Some(created_at),
+            revision: Some(revision),
+            ..owner
+        }),
+        other => other,
+    };
+    let told = |inventory: &Inventory| -> Vec<(String, u64)> {
+        let deploys = inventory.deploys_of("shop", "Deployment", "cart").into_iter();
+        deploys.map(|it| (it.name.to_string(), it.revision)).collect()
+    };
+    let sets = (1..=12).map(|it| set(&format!("cart-{it:02}"), 1000 + it, it as u64));
+    apply(&inventory, sets.chain([replica_set("other", "web")]));
+    let all = told(&inventory);
+    assert_eq!(
+        (all.len(), &all[0], &all[9]),
+        (10, &("cart-12".into(), 12), &("cart-03".into(), 3))
+    );
+    assert_eq!(inventory.deploys_of("shop", "Deployment", "cart")[0].time_s, 1012);
+    // Rolled back: the old one is the newest from now on, and stays so when it is told again.
+    apply(&inventory, [set("cart-11", 1011, 13)]);
+    apply(&inventory, [set("cart-11", 1011, 13)]);
+    assert_eq!(told(&inventory)[0], ("cart-11".into(), 13));
+    assert!(inventory.deploys_of("shop", "Deployment", "cart")[0].time_s > 1_700_000_000);
+    assert!(inventory.deploys_of("shop", "Deployment", "web").is_empty(), "when is not known");
 }

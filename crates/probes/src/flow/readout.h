@@ -135,7 +135,7 @@ static __always_inline bool read_socket(struct tcp_event *event, __u64 key, stru
 /* Those that have not begun, or have ended already, have nothing to read. */
 static __always_inline bool is_live(struct tcp_socket *socket)
 {
-	return socket->state != TCP_SYN_SENT && socket->state != TCP_SYN_RECV && !(socket->flags & SOCKET_CLOSED);
+	return socket->state != STATE_FREE && socket->state != TCP_SYN_SENT && socket->state != TCP_SYN_RECV && !(socket->flags & SOCKET_CLOSED);
 }
 
 /* ---- by keys ---- */
@@ -251,6 +251,8 @@ int flow_tcp_walk(struct bpf_iter__bpf_map_elem *ctx)
 	__u64 *key = ctx->key;
 	struct tcp_socket *socket = ctx->value;
 	if (!key || !socket)
+		return 0;
+	if (socket->state == STATE_FREE)
 		return 0;
 	tcp_entries++;
 	struct tcp_sock *tp = (void *)*key;

@@ -1,17 +1,15 @@
 //! Live TCP sockets, read out.
 
-use std::os::fd::{AsFd, AsRawFd};
-use std::ptr;
 use std::sync::Arc;
 
-use libbpf_rs::libbpf_sys::{bpf_map_batch_opts, bpf_map_lookup_batch};
-use libbpf_rs::{Link, MapCore, MapFlags, MapHandle, ProgramInput, ProgramMut};
+use libbpf_rs::{Link, MapCore, MapHandle, ProgramInput, ProgramMut};
 use model::{Connection, ConnectionEvent, Counters, Drop, Flow, Observation, Subject};
 
 use crate::clock::Clock;
 use crate::context::Context;
-use crate::skel::flow::types::{bss, tcp_socket};
+use crate::skel::flow::types::bss;
 use crate::skel::tcp::types::{tcp_event, tcp_kind};
+use crate::tcp::sockets::{Walk, entry};
 use crate::tcp::{Ledger, counters, key, observation};
 use crate::{Batch, iterator, plain};
 
@@ -71,59 +69,25 @@ fn read_keys(
     sockets: &MapHandle,
     mut each: impl FnMut(tcp_event),
 ) -> std::io::Result<u64> {
-    let mut values = vec![0_u8; bss.tcp_keys.len() * sockets.value_size() as usize];
-    let mut position = None;
+    let mut walk = Walk::new(sockets, bss.tcp_keys.len());
     let mut entries = 0;
-    loop {
-        let (count, next) = next_keys(sockets, position, &mut bss.tcp_keys, &mut values)?;
-        if count > 0 {
-            // The program works in groups.
-            bss.tcp_keys[count..].iter_mut().take(GROUP - 1).for_each(|key| *key = 0);
-            entries += count as u64;
-            plain::store(&mut bss.tcp_key_count, count as u32);
-            program.test_run(ProgramInput::default()).map_err(std::io::Error::other)?;
-            let told = plain::load(&bss.tcp_event_count) as usize;
-            bss.tcp_events.iter().take(told).filter_map(event).for_each(&mut each);
+    while let Some(count) = walk.next(&mut bss.tcp_keys, false)? {
+        if count == 0 {
+            continue;
         }
-        match next {
-            Some(next) => position = Some(next),
-            None => return Ok(entries),
-        }
+        // The program works in groups.
+        bss.tcp_keys[count..].iter_mut().take(GROUP - 1).for_each(|key| *key = 0);
+        entries += count as u64;
+        plain::store(&mut bss.tcp_key_count, count as u32);
+        program.test_run(ProgramInput::default()).map_err(std::io::Error::other)?;
+        let told = plain::load(&bss.tcp_event_count) as usize;
+        bss.tcp_events
+            .iter()
+            .take(told)
+            .filter_map(|words| plain::read_words(words))
+            .for_each(&mut each);
     }
-}
-
-fn event(words: &[u64; size_of::<tcp_event>() / 8]) -> Option<tcp_event> {
-    plain::read(&plain::load(words).map(u64::to_ne_bytes).concat())
-}
-
-/// Fills `keys` from `position` on, the beginning where there is none; how many they are, and the position after them,
-/// `None` at the end.
-fn next_keys(
-    map: &MapHandle,
-    mut position: Option<u32>,
-    keys: &mut [u64],
-    values: &mut [u8],
-) -> std::io::Result<(usize, Option<u32>)> {
-    let (mut next, mut count) = (0_u32, keys.len() as u32);
-    let options =
-        bpf_map_batch_opts { sz: size_of::<bpf_map_batch_opts>() as _, ..Default::default() };
-    // SAFETY: `keys` and `values` have room for `count` of each, and positions in a hash map are 32 bits.
-    let result = unsafe {
-        bpf_map_lookup_batch(
-            map.as_fd().as_raw_fd(),
-            position.as_mut().map_or(ptr::null_mut(), ptr::from_mut).cast(),
-            ptr::from_mut(&mut next).cast(),
-            keys.as_mut_ptr().cast(),
-            values.as_mut_ptr().cast(),
-            &raw mut count,
-            &raw const options,
-        )
-    };
-    match -result {
-        0 => Ok((count as usize, Some(next))),
-        libc::ENOENT => Ok((count as usize, None)),
-        error => Err(std::io::Error::from_raw_os_error(error)),
-    }
+    Ok(entries)
 }
 
 struct Sorter<'a> {
@@ -195,9 +159,4 @@ fn reconcile(
         totals,
     };
     Some(observation(event, clock, Subject::Connection(connection)))
-}
-
-fn entry(sockets: &MapHandle, address: u64) -> Option<tcp_socket> {
-    let value = sockets.lookup(&address.to_ne_bytes(), MapFlags::ANY).ok()??;
-    plain::read(&value)
 }

@@ -1,9 +1,9 @@
 //! What of each live connection has been told: a byte is told by a read or by the connection's end, and by one of them
 //! only, whichever this side hears of first.
 
-use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use hashbrown::{HashMap, HashSet};
 use model::Counters;
 
 /// A connection: the address of its socket, which is reused, and its cookie; without one (before Linux 5.12) when it

@@ -3,13 +3,14 @@
 //! Delivers: [`Connection`], and the last [`Flow`] of each.
 
 mod ledger;
+pub mod sockets;
 
 use std::cell::Cell;
 use std::mem::MaybeUninit;
 use std::time::Duration;
 
 use libbpf_rs::skel::{OpenSkel, SkelBuilder};
-use libbpf_rs::{Link, MapHandle};
+use libbpf_rs::{Link, MapCore, MapHandle};
 use model::status::ProgramState;
 use model::{
     Connection, ConnectionEvent, Counters, Direction, Flow, Observation, Protocol, Subject,
@@ -23,6 +24,7 @@ use crate::skel::tcp::{TcpSkel, TcpSkelBuilder};
 use crate::{Batch, Error, iterator, plain, socket};
 
 pub use ledger::Ledger;
+use sockets::Sweeper;
 
 pub const PROBE: Probe = Probe {
     name: "tcp",
@@ -52,7 +54,8 @@ fn run(ctx: &Context) -> Result<(), Error> {
     let mut skel = open.load().map_err(|error| ctx.error(error))?;
     ctx.register(&skel);
     let sockets = MapHandle::try_from(&skel.maps.sockets).map_err(|error| ctx.error(error))?;
-    ctx.shared.publish(SOCKETS, sockets, ctx.health.clone());
+    let shared = MapHandle::try_from(&skel.maps.sockets).map_err(|error| ctx.error(error))?;
+    ctx.shared.publish(SOCKETS, shared, ctx.health.clone());
 
     let _links = (
         ctx.attach(&skel.progs.tcp_set_state),
@@ -63,13 +66,26 @@ fn run(ctx: &Context) -> Result<(), Error> {
     ctx.ready();
 
     let clock = Cell::new(Clock::now());
+    let mut bss = skel.maps.bss_data.take();
+    let mut sweeper = Sweeper::new();
+    let turn = || {
+        clock.set(Clock::now());
+        let Some(bss) = bss.as_deref_mut() else { return };
+        let full = plain::load(&bss.sockets_full) != 0;
+        if !sweeper.is_due(full) {
+            return;
+        }
+        match sweeper.sweep(&sockets, full) {
+            // Where most entries are of sockets that live, or have just ended, it is looked at again.
+            Ok(kept) if kept > u64::from(sockets.max_entries()) / 2 => (),
+            Ok(_) => plain::store(&mut bss.sockets_full, 0),
+            Err(error) => tracing::warn!(%error, "sweep the map of sockets"),
+        }
+    };
     let flows = ctx.settings.flow.enabled.then(|| ctx.settings.flow.interval.as_nanos() as u64);
-    ctx.deliver(
-        &skel.maps.events,
-        Batch::Observations,
-        || clock.set(Clock::now()),
-        |event, out| observe(event, clock.get(), flows, &ctx.shared.ledger, out),
-    )
+    ctx.deliver(&skel.maps.events, Batch::Observations, turn, |event, out| {
+        observe(event, clock.get(), flows, &ctx.shared.ledger, out)
+    })
 }
 
 fn attach_accept(ctx: &Context, skel: &TcpSkel<'_>) -> Option<Link> {
@@ -113,14 +129,16 @@ fn observe(
     let closed = kind == ConnectionEvent::Closed;
     let connection = Connection {
         event: kind,
-        errno: event.error as u16,
+        errno: event.error,
         connect_ns: event.connect_ns,
         duration_ns: event.duration_ns,
         totals: if closed { counters(&event.totals) } else { Counters::default() },
     };
     let observation = observation(event, clock, Subject::Connection(connection));
     if let Some(interval_ns) = flows.filter(|_| closed) {
-        let deltas = ledger.end(key(event), counters(&event.since));
+        let older = event.duration_ns == 0;
+        let since = if older { &event.since } else { &event.totals };
+        let deltas = ledger.end(key(event), counters(since));
         // Reads of an idle socket leave no mark: it moved nothing before the last of them.
         let interval_ns = event.interval_ns.min(interval_ns);
         if deltas.packets_sent != 0 || deltas.packets_received != 0 {

@@ -25,6 +25,9 @@ struct {
 	__type(value, struct tcp_socket);
 } sockets SEC(".maps");
 
+/* A socket found no room: user space makes some where it can. */
+__u32 sockets_full = 0;
+
 /* Who listens. The kernel does not say which listener a new connection came from; these three do. */
 struct listener_key {
 	__u64 cgroup_id;
@@ -74,7 +77,7 @@ static __always_inline void calling_owner(struct owner *owner)
 	__builtin_memcpy(owner->comm, task->group_leader->comm, TASK_COMM_LEN);
 }
 
-static __always_inline void read_ends(struct ends *ends, struct sock *sk, struct tcp_sock *tp)
+static __always_inline void read_ends(struct ends *ends, struct sock *sk, __u16 local_port)
 {
 	if (sk->__sk_common.skc_family == AF_INET6) {
 		for (int i = 0; i < 4; i++) {
@@ -85,14 +88,14 @@ static __always_inline void read_ends(struct ends *ends, struct sock *sk, struct
 		map_ipv4(ends->local, sk->__sk_common.skc_rcv_saddr);
 		map_ipv4(ends->remote, sk->__sk_common.skc_daddr);
 	}
-	ends->local_port = bpf_ntohs(tp->inet_conn.icsk_inet.inet_sport);
+	ends->local_port = local_port;
 	ends->remote_port = bpf_ntohs(sk->__sk_common.skc_dport);
 }
 
 #define DIRECT(pointer, member) ((pointer)->member)
 
-static __always_inline void describe(struct tcp_event *event, struct sock *sk, struct tcp_sock *tp,
-				     struct tcp_socket *socket, __u32 kind, __u64 now)
+static __always_inline void describe(struct tcp_event *event, struct sock *sk, struct tcp_socket *socket, __u32 kind,
+				     __u64 now)
 {
 	event->time_ns = now;
 	event->cookie = socket->cookie;
@@ -101,7 +104,7 @@ static __always_inline void describe(struct tcp_event *event, struct sock *sk, s
 	event->duration_ns = socket->flags & SOCKET_OLDER ? 0 : now - socket->start_ns;
 	event->interval_ns = socket->reported_ns ? now - socket->reported_ns : 0;
 	event->owner = socket->owner;
-	read_ends(&event->ends, sk, tp);
+	read_ends(&event->ends, sk, socket->local_port);
 	event->kind = kind;
 	event->role = socket->role;
 	event->error = 0;
@@ -110,47 +113,101 @@ static __always_inline void describe(struct tcp_event *event, struct sock *sk, s
 /* Everything but the end, without counters. `what` is a kind, with the errno in the bits above. */
 #define WITH_ERROR(kind, error) ((kind) | (__u32)(error) << 8)
 
-static __noinline int report(struct sock *sk, struct tcp_sock *tp, struct tcp_socket *socket, __u32 what, __u64 now)
+static __noinline int report(struct sock *sk, struct tcp_socket *socket, __u32 what, __u64 now)
 {
 	struct tcp_event *event = bpf_ringbuf_reserve(&events, offsetof(struct tcp_event, totals), 0);
 	if (!event) {
 		count_loss(LOSS_RING_FULL);
 		return 0;
 	}
-	describe(event, sk, tp, socket, (__u8)what, now);
+	describe(event, sk, socket, (__u8)what, now);
 	event->error = what >> 8;
 	bpf_ringbuf_submit(event, ring_flags());
 	return 0;
 }
 
-static __noinline int report_closed(struct sock *sk, struct tcp_sock *tp, struct tcp_socket *socket, __u64 now)
+static __always_inline void describe_closed(struct tcp_event *event, struct sock *sk, struct tcp_sock *tp,
+					    struct tcp_socket *socket, __u64 now)
+{
+	describe(event, sk, socket, TCP_CLOSED, now);
+	event->error = sk->sk_err;
+	READ_TCP_COUNTERS(&event->totals, tp, DIRECT);
+}
+
+static __always_inline void report_older_closed(struct sock *sk, struct tcp_sock *tp, struct tcp_socket *socket, __u64 now)
 {
 	struct tcp_event *event = bpf_ringbuf_reserve(&events, sizeof(*event), 0);
 	if (!event) {
 		count_loss(LOSS_RING_FULL);
+		return;
+	}
+	describe_closed(event, sk, tp, socket, now);
+	subtract_counters(&event->since, &event->totals, &socket->before);
+	bpf_ringbuf_submit(event, ring_flags());
+}
+
+static __noinline int report_closed(struct sock *sk, struct tcp_sock *tp, struct tcp_socket *socket, __u64 now)
+{
+	if (socket->flags & SOCKET_OLDER) {
+		report_older_closed(sk, tp, socket, now);
 		return 0;
 	}
-	describe(event, sk, tp, socket, TCP_CLOSED, now);
-	event->error = sk->sk_err;
-	READ_TCP_COUNTERS(&event->totals, tp, DIRECT);
-	subtract_counters(&event->since, &event->totals, &socket->before);
+	struct tcp_event *event = bpf_ringbuf_reserve(&events, offsetof(struct tcp_event, since), 0);
+	if (!event) {
+		count_loss(LOSS_RING_FULL);
+		return 0;
+	}
+	describe_closed(event, sk, tp, socket, now);
 	bpf_ringbuf_submit(event, ring_flags());
 	return 0;
 }
 
-static __always_inline void keep(struct sock *sk, struct tcp_socket *socket, __u64 flags)
+/* The entry of the socket, unless it is left from another that was at this address. */
+static __always_inline struct tcp_socket *find(struct sock *sk)
 {
 	__u64 key = (__u64)sk;
-	/* Before 6.4 it returns an int, and the upper half of the register is anything. */
-	int error = (int)bpf_map_update_elem(&sockets, &key, socket, flags);
-	if (error && error != -EEXIST)
-		count_loss(error == -E2BIG ? LOSS_MAP_FULL : LOSS_MAP_BUSY);
+	struct tcp_socket *socket = bpf_map_lookup_elem(&sockets, &key);
+	return socket && socket->state != STATE_FREE ? socket : NULL;
 }
 
-static __always_inline void forget(struct sock *sk)
+/* The kernel gives the memory of a socket to the next one soon, and so do we with its entry: making one and deleting it
+ * costs more than all else, since memory goes from the processor that frees to the one that allocates. */
+static __always_inline void fill(struct tcp_socket *entry, struct tcp_socket *socket)
+{
+	__u8 state = socket->state;
+	*(volatile __u8 *)&entry->state = STATE_FREE;
+	barrier();
+	socket->state = STATE_FREE;
+	*entry = *socket;
+	barrier();
+	*(volatile __u8 *)&entry->state = state;
+}
+
+/* `replace`: an entry that says otherwise is of an earlier socket, whose end was not shown. */
+static __always_inline void keep(struct sock *sk, struct tcp_socket *socket, bool replace)
 {
 	__u64 key = (__u64)sk;
-	bpf_map_delete_elem(&sockets, &key);
+	struct tcp_socket *entry = bpf_map_lookup_elem(&sockets, &key);
+	if (entry) {
+		if (replace || entry->state == STATE_FREE)
+			fill(entry, socket);
+		return;
+	}
+	/* Before 6.4 it returns an int, and the upper half of the register is anything. */
+	int error = (int)bpf_map_update_elem(&sockets, &key, socket, replace ? BPF_ANY : BPF_NOEXIST);
+	if (!error || error == -EEXIST)
+		return;
+	count_loss(error == -E2BIG ? LOSS_MAP_FULL : LOSS_MAP_BUSY);
+	if (error == -E2BIG)
+		sockets_full = 1;
+}
+
+/* User space deletes what stays free. */
+static __always_inline void forget(struct tcp_socket *socket, __u64 now)
+{
+	socket->start_ns = now;
+	barrier();
+	*(volatile __u8 *)&socket->state = STATE_FREE;
 }
 
 /* connect() */
@@ -164,7 +221,7 @@ static __always_inline void on_syn_sent(struct sock *sk)
 	};
 	socket_owner(&socket.owner, sk);
 	calling_owner(&socket.owner);
-	keep(sk, &socket, BPF_ANY);
+	keep(sk, &socket, true);
 }
 
 static __always_inline void listening_owner(struct owner *owner, __u16 port)
@@ -182,45 +239,45 @@ static __always_inline void describe_passive(struct sock *sk, struct tcp_socket 
 {
 	socket->role = ROLE_PASSIVE;
 	socket->state = TCP_SYN_RECV;
+	socket->local_port = sk->__sk_common.skc_num;
 	socket_owner(&socket->owner, sk);
-	listening_owner(&socket->owner, sk->__sk_common.skc_num);
+	listening_owner(&socket->owner, socket->local_port);
 }
 
-static __always_inline void establish(struct sock *sk, struct tcp_sock *tp, struct tcp_socket *socket, __u64 now)
+static __always_inline void establish(struct sock *sk, struct tcp_socket *socket, __u64 now)
 {
 	socket->start_ns = now;
 	socket->reported_ns = now;
-	socket->local_port = bpf_ntohs(tp->inet_conn.icsk_inet.inet_sport);
+	socket->local_port = sk->__sk_common.skc_num;
 	socket->state = TCP_ESTABLISHED;
 	if (socket->role == ROLE_PASSIVE && have_accept && !(socket->flags & SOCKET_ACCEPTED))
 		return;
 	socket->flags |= SOCKET_REPORTED;
-	report(sk, tp, socket, socket->role == ROLE_ACTIVE ? TCP_OPENED : TCP_ACCEPTED, now);
+	report(sk, socket, socket->role == ROLE_ACTIVE ? TCP_OPENED : TCP_ACCEPTED, now);
 }
 
-static __always_inline void on_established(struct sock *sk, struct tcp_sock *tp, int old)
+static __always_inline void on_established(struct sock *sk, int old)
 {
-	__u64 key = (__u64)sk;
 	__u64 now = bpf_ktime_get_ns();
 	struct tcp_socket *socket = NULL;
 	/* Most passive ones begin here, before anybody holds them: there is nothing to look for. */
 	if (old != TCP_SYN_RECV || sk->sk_socket)
-		socket = bpf_map_lookup_elem(&sockets, &key);
+		socket = find(sk);
 	/* Any other state is of an earlier socket, whose end was not shown. */
 	if (socket && (socket->state == TCP_SYN_SENT || socket->state == TCP_SYN_RECV)) {
 		if (socket->role == ROLE_ACTIVE)
 			socket->connect_ns = now - socket->start_ns;
 		else
 			socket->cookie = cookie_of(sk);
-		establish(sk, tp, socket, now);
+		establish(sk, socket, now);
 		return;
 	}
 	if (old != TCP_SYN_RECV)
 		return;
 	struct tcp_socket passive = { .cookie = cookie_of(sk) };
 	describe_passive(sk, &passive);
-	establish(sk, tp, &passive, now);
-	keep(sk, &passive, BPF_ANY);
+	establish(sk, &passive, now);
+	keep(sk, &passive, true);
 }
 
 static __always_inline __u16 local_port_of(struct tcp_sock *tp)
@@ -247,12 +304,14 @@ static __noinline int describe_unknown(struct sock *sk, struct tcp_sock *tp, str
 
 /* Only close() and shutdown() lead here, so the running task is the socket's user. Among processes that share a
  * listener this tells which one had the connection. */
-static __always_inline void on_closing(struct sock *sk, struct tcp_sock *tp, int old, int state)
+static __always_inline void on_closing(struct sock *sk, int old, int state)
 {
-	__u64 key = (__u64)sk;
-	struct tcp_socket *socket = bpf_map_lookup_elem(&sockets, &key);
+	struct tcp_socket *socket = find(sk);
 	if (!socket) {
+		struct tcp_sock *tp = bpf_skc_to_tcp_sock(sk);
 		struct tcp_socket unknown = {};
+		if (!tp)
+			return;
 		describe_unknown(sk, tp, &unknown);
 		unknown.state = state;
 		if (old == TCP_SYN_RECV) { /* TCP fast open: never established, and yet used */
@@ -261,7 +320,7 @@ static __always_inline void on_closing(struct sock *sk, struct tcp_sock *tp, int
 			unknown.start_ns = bpf_ktime_get_ns();
 		}
 		calling_owner(&unknown.owner);
-		keep(sk, &unknown, BPF_NOEXIST);
+		keep(sk, &unknown, false);
 		return;
 	}
 	socket->state = state;
@@ -272,12 +331,12 @@ static __always_inline void on_closing(struct sock *sk, struct tcp_sock *tp, int
 static __always_inline void close_socket(struct sock *sk, struct tcp_sock *tp, struct tcp_socket *socket, __u64 now)
 {
 	if (!(socket->flags & SOCKET_REPORTED))
-		report(sk, tp, socket, socket->role == ROLE_ACTIVE ? TCP_OPENED : TCP_ACCEPTED, now);
+		report(sk, socket, socket->role == ROLE_ACTIVE ? TCP_OPENED : TCP_ACCEPTED, now);
 	report_closed(sk, tp, socket, now);
-	forget(sk);
+	forget(socket, now);
 }
 
-static __always_inline void stop_listening(struct sock *sk, struct tcp_socket *socket)
+static __always_inline void stop_listening(struct tcp_socket *socket)
 {
 	struct listener_key key = {
 		.cgroup_id = socket->owner.cgroup_id,
@@ -291,13 +350,23 @@ static __always_inline void stop_listening(struct sock *sk, struct tcp_socket *s
 		if (*(volatile __u32 *)&listener->sockets == 0)
 			bpf_map_delete_elem(&listeners, &key);
 	}
-	forget(sk);
+	forget(socket, bpf_ktime_get_ns());
 }
 
-static __always_inline void on_close(struct sock *sk, struct tcp_sock *tp, int old)
+static __always_inline void fail(struct sock *sk, struct tcp_sock *tp, struct tcp_socket *socket, int error)
 {
-	__u64 key = (__u64)sk;
-	struct tcp_socket *socket = bpf_map_lookup_elem(&sockets, &key);
+	__u64 now = bpf_ktime_get_ns();
+	socket->local_port = local_port_of(tp);
+	report(sk, socket, WITH_ERROR(TCP_FAILED, error), now);
+	forget(socket, now);
+}
+
+static __always_inline void on_close(struct sock *sk, int old)
+{
+	struct tcp_sock *tp = bpf_skc_to_tcp_sock(sk);
+	if (!tp)
+		return;
+	struct tcp_socket *socket = find(sk);
 	if (!socket) {
 		if (old == TCP_SYN_SENT || old == TCP_SYN_RECV || old == TCP_LISTEN || old == TCP_CLOSE)
 			return;
@@ -307,7 +376,7 @@ static __always_inline void on_close(struct sock *sk, struct tcp_sock *tp, int o
 		return;
 	}
 	if (socket->role == ROLE_LISTENER) {
-		stop_listening(sk, socket);
+		stop_listening(socket);
 		return;
 	}
 	if (old == TCP_SYN_SENT) {
@@ -315,13 +384,12 @@ static __always_inline void on_close(struct sock *sk, struct tcp_sock *tp, int o
 		int error = sk->sk_err;
 		if (!error)
 			error = local_port_of(tp) ? ECANCELED : EADDRNOTAVAIL;
-		report(sk, tp, socket, WITH_ERROR(TCP_FAILED, error), bpf_ktime_get_ns());
-		forget(sk);
+		fail(sk, tp, socket, error);
 		return;
 	}
 	if (old == TCP_SYN_RECV && socket->role == ROLE_PASSIVE && !(socket->flags & SOCKET_REPORTED)) {
 		/* No handshake, no connection: nobody could have accepted it. */
-		forget(sk);
+		forget(socket, bpf_ktime_get_ns());
 		return;
 	}
 	if (socket->role == ROLE_PASSIVE && have_accept && !(socket->flags & SOCKET_ACCEPTED)) {
@@ -360,7 +428,7 @@ static __always_inline void on_listen(struct sock *sk)
 	};
 	socket_owner(&socket.owner, sk);
 	calling_owner(&socket.owner);
-	keep(sk, &socket, BPF_ANY);
+	keep(sk, &socket, true);
 	add_listener(&socket.owner, socket.local_port);
 }
 
@@ -381,15 +449,12 @@ int BPF_PROG(tcp_set_state, struct sock *sk, int old, int new)
 		on_listen(sk);
 		return 0;
 	}
-	struct tcp_sock *tp = bpf_skc_to_tcp_sock(sk);
-	if (!tp)
-		return 0;
 	if (new == TCP_FIN_WAIT1 || new == TCP_LAST_ACK)
-		on_closing(sk, tp, old, new);
-	if (new == TCP_ESTABLISHED)
-		on_established(sk, tp, old);
+		on_closing(sk, old, new);
+	else if (new == TCP_ESTABLISHED)
+		on_established(sk, old);
 	else if (new == TCP_CLOSE)
-		on_close(sk, tp, old);
+		on_close(sk, old);
 	return 0;
 }
 
@@ -397,22 +462,20 @@ int BPF_PROG(tcp_set_state, struct sock *sk, int old, int new)
 SEC("tp_btf/tcp_destroy_sock")
 int BPF_PROG(tcp_destroy, struct sock *sk)
 {
-	__u64 key = (__u64)sk;
-	struct tcp_socket *socket = bpf_map_lookup_elem(&sockets, &key);
+	struct tcp_socket *socket = find(sk);
 	if (!socket)
 		return 0;
 	if (socket->role == ROLE_LISTENER) {
-		stop_listening(sk, socket);
+		stop_listening(socket);
 		return 0;
 	}
 	struct tcp_sock *tp = bpf_skc_to_tcp_sock(sk);
 	if (!tp || (socket->role == ROLE_PASSIVE && socket->state == TCP_SYN_RECV)) {
-		forget(sk);
+		forget(socket, bpf_ktime_get_ns());
 		return 0;
 	}
 	if (socket->state == TCP_SYN_SENT) {
-		report(sk, tp, socket, WITH_ERROR(TCP_FAILED, sk->sk_err), bpf_ktime_get_ns());
-		forget(sk);
+		fail(sk, tp, socket, sk->sk_err);
 		return 0;
 	}
 	close_socket(sk, tp, socket, bpf_ktime_get_ns());
@@ -425,7 +488,7 @@ static __always_inline void accept_early(struct sock *sk)
 	struct tcp_socket early = { .cookie = cookie_of(sk), .flags = SOCKET_ACCEPTED };
 	describe_passive(sk, &early);
 	calling_owner(&early.owner);
-	keep(sk, &early, BPF_NOEXIST);
+	keep(sk, &early, false);
 }
 
 /* Every way to accept: the system calls, io_uring, the kernel itself. */
@@ -442,25 +505,21 @@ int tcp_accept(__u64 *ctx)
 		sk = (void *)ctx[4];
 		barrier_var(sk);
 	}
-	__u64 key = (__u64)sk;
 	if (!sk)
 		return 0;
-	struct tcp_socket *socket = bpf_map_lookup_elem(&sockets, &key);
+	struct tcp_socket *socket = find(sk);
 	if (!socket && sk->__sk_common.skc_state == TCP_SYN_RECV) {
 		accept_early(sk);
 		return 0;
 	}
 	if (!socket || socket->role != ROLE_PASSIVE || socket->flags & SOCKET_ACCEPTED)
 		return 0;
-	struct tcp_sock *tp = bpf_skc_to_tcp_sock(sk);
-	if (!tp)
-		return 0;
 	calling_owner(&socket->owner);
 	socket->flags |= SOCKET_ACCEPTED;
 	if (socket->flags & SOCKET_REPORTED)
 		return 0;
 	socket->flags |= SOCKET_REPORTED;
-	report(sk, tp, socket, TCP_ACCEPTED, bpf_ktime_get_ns());
+	report(sk, socket, TCP_ACCEPTED, bpf_ktime_get_ns());
 	return 0;
 }
 
@@ -523,6 +582,6 @@ int tcp_older(struct bpf_iter__task_file *ctx)
 	struct tcp_sock *tp = (void *)sk;
 	READ_TCP_COUNTERS(&socket.before, tp, BPF_CORE_READ);
 	socket.reported_ns = bpf_ktime_get_ns();
-	keep(sk, &socket, BPF_NOEXIST);
+	keep(sk, &socket, false);
 	return 0;
 }

@@ -8,7 +8,7 @@ enum role {
 	ROLE_ACTIVE = 1,  /* connect() */
 	ROLE_PASSIVE,     /* accept() */
 	ROLE_LISTENER,
-};
+} __attribute__((packed));
 
 enum socket_flags {
 	/* `accepted` (or `opened`) has been reported. */
@@ -29,6 +29,9 @@ struct tcp_counters {
 	__u64 bytes_sent;
 	__u64 bytes_received;
 };
+
+/* The state of an entry that waits for the next socket at its address. */
+#define STATE_FREE 0
 
 /* What a read saw of a socket. Of another life of the same memory if the cookie is another. */
 struct tcp_glance {
@@ -51,7 +54,7 @@ struct tcp_socket {
 	struct tcp_glance seen;
 	__u64 cookie;
 	__u64 reported_ns;    /* when a read saw that something had moved */
-	__u64 start_ns;       /* SYN for active, ESTABLISHED once established */
+	__u64 start_ns;       /* SYN for active, ESTABLISHED once established; of a free entry: its end */
 	__u64 connect_ns;
 	struct owner owner;
 	struct tcp_counters before; /* of a socket older than the agent: what it moved until then */
@@ -80,10 +83,11 @@ enum tcp_kind {
 	TCP_FLOW,      /* what it moved is more than at the last read */
 	TCP_OVERFLOW,  /* since.packets_received connections found the accept queue full */
 	TCP_STALE,     /* the socket is gone though nobody said so */
-};
+} __attribute__((packed));
 
-/* What reaches user space, through the ring buffer or a read of the iterator. Only TCP_CLOSED, and what the iterator
- * writes, has the counters; other events end before them. */
+/* What reaches user space, through the ring buffer or a read of live sockets. Events of the ring buffer end before the
+ * members that they do not need: only TCP_CLOSED has counters, and only that of a socket older than the agent `since`.
+ * The others fill two cache lines, with the 8 bytes that the kernel puts before them. */
 struct tcp_event {
 	__u64 time_ns;
 	__u64 cookie;
@@ -95,7 +99,7 @@ struct tcp_event {
 	struct ends ends;
 	enum tcp_kind kind;
 	enum role role;
-	__u32 error;          /* errno */
+	__u16 error;          /* errno */
 	struct tcp_counters totals;
 	struct tcp_counters since;  /* the same without what was moved before the agent; rtt_us is a gauge */
 };

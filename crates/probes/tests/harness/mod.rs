@@ -12,6 +12,8 @@ use probes::{Batch, Cgroup, Report, Running, Settings};
 
 /// How long an event may take to arrive before the test fails. Emulated kernels are slow.
 const DEADLINE: Duration = Duration::from_secs(60);
+/// How often a state that no event tells of is looked at.
+const LOOK: Duration = Duration::from_millis(100);
 
 /// The probes, attached, and everything that they delivered so far.
 pub struct Session {
@@ -51,9 +53,10 @@ impl Session {
     pub fn until(&mut self, what: &str, enough: impl Fn(&Self) -> bool) {
         let deadline = Instant::now() + DEADLINE;
         while !enough(self) {
-            let left = deadline.saturating_duration_since(Instant::now());
-            match self.batches.recv_timeout(left) {
+            // Counters change without a batch, too.
+            match self.batches.recv_timeout(LOOK) {
                 Ok(batch) => self.take(batch),
+                Err(mpsc::RecvTimeoutError::Timeout) if Instant::now() < deadline => (),
                 Err(_) => {
                     panic!("{what}: not seen within {DEADLINE:?}; losses: {:?}", self.losses())
                 }

@@ -73,6 +73,7 @@ fn trimmed(raw: Option<&raw::Meta<'_>>, trim: &mut Trim) -> Meta {
     meta.name = trim.own(raw.name.bytes()).unwrap_or_default();
     meta.namespace = trim.shared_or_empty(raw.namespace.bytes());
     meta.uid = trim.own(raw.uid.bytes()).unwrap_or_default();
+    meta.created_at = seconds(raw.creation_timestamp.text());
     meta.deleted = !raw.deletion_timestamp.bytes().is_empty();
     meta.set_version(raw.resource_version.bytes());
     for (key, value) in &raw.labels.0 {
@@ -91,6 +92,12 @@ fn trimmed(raw: Option<&raw::Meta<'_>>, trim: &mut Trim) -> Meta {
         });
     }
     meta
+}
+
+/// The whole seconds of a time.
+fn seconds(text: &str) -> Option<i64> {
+    let time = text.parse::<Timestamp>().ok();
+    time.map(Timestamp::as_second).filter(|seconds| *seconds > 0)
 }
 
 /// [`protobuf::list_meta`] in JSON.
@@ -146,8 +153,7 @@ fn pod(meta: Meta, raw: &raw::Pod<'_>, trim: &mut Trim) -> Pod {
     }
     let Some(status) = &raw.status else { return pod };
     pod.phase = protobuf::pod::phase(status.phase.bytes());
-    let started = status.start_time.text().parse::<Timestamp>();
-    pod.started_at = started.ok().map(Timestamp::as_second).filter(|seconds| *seconds > 0);
+    pod.started_at = seconds(status.start_time.text());
     for ip in whole(&status.pod_ips, trim) {
         trim.address(&mut pod.ips, ip.ip.bytes());
     }

@@ -16,6 +16,8 @@ pub struct Meta<'a> {
     #[serde(borrow)]
     pub resource_version: Text<'a>,
     #[serde(borrow)]
+    pub creation_timestamp: Text<'a>,
+    #[serde(borrow)]
     pub deletion_timestamp: Text<'a>,
     #[serde(borrow)]
     pub labels: Pairs<'a>,

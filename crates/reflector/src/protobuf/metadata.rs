@@ -1,4 +1,5 @@
 use super::Fields;
+use super::pod::seconds;
 use crate::OwnerReference;
 use crate::meta::Meta;
 use crate::trim::{Trim, api_group};
@@ -14,6 +15,7 @@ pub fn object_meta(meta: &mut Meta, message: &[u8], trim: &mut Trim) -> Result<(
             3 => meta.namespace = trim.shared_or_empty(bytes),
             5 => meta.uid = trim.own(bytes).unwrap_or_default(),
             6 => meta.set_version(bytes),
+            8 => meta.created_at = seconds(bytes)?,
             9 => meta.deleted = true,
             11 => {
                 let (key, value) = entry(bytes)?;

@@ -178,7 +178,7 @@ pub fn phase(text: &[u8]) -> Phase {
 }
 
 /// The whole seconds of a `Time`. The first year, which stands for no time at all, is none.
-fn seconds(message: &[u8]) -> Result<Option<i64>, Malformed> {
+pub fn seconds(message: &[u8]) -> Result<Option<i64>, Malformed> {
     let mut seconds = None;
     for field in Fields::of(message) {
         let field = field?;

@@ -272,7 +272,8 @@ fn a_whole_slice() {
 
 #[test]
 fn what_only_has_metadata() {
-    let object = message().message(1, full_meta("cart-5d8c"));
+    let meta = full_meta("cart-5d8c").pair(12, "deployment.kubernetes.io/revision", "7");
+    let object = message().message(1, meta);
     let owner = |resource: Resource, kind: &str| crate::Owner {
         resource,
         uid: "uid-1".into(),
@@ -280,6 +281,8 @@ fn what_only_has_metadata() {
         namespace: "shop".into(),
         name: "cart-5d8c".into(),
         controller: owner(),
+        created_at: Some(1_700_000_000),
+        revision: Some(7),
     };
     let set = owner(Resource::ReplicaSets, "ReplicaSet");
     check(Resource::ReplicaSets, &object, Object::Owner(set));

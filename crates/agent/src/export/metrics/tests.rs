@@ -1,6 +1,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use daemon::export::Exports;
 use daemon::http::exposition::{self, Format};
 use model::status::{Loss, MapStatus, ProgramStatus};
 use model::{
@@ -65,7 +66,13 @@ fn sources() -> Sources {
             count: 3,
         }],
     };
-    Sources::new(config, shared, Arc::new(Link::new(Source::Hub)), Box::new(report))
+    Sources::new(
+        config,
+        shared,
+        Arc::new(Link::new(Source::Hub)),
+        Box::new(report),
+        Exports::default(),
+    )
 }
 
 fn text(format: Format, sources: &Sources) -> String {

@@ -10,6 +10,7 @@ use axum::http::{HeaderValue, Request, header};
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD as BASE64};
 use bytes::Bytes;
+use daemon::http::Fetch;
 use form_urlencoded::Serializer;
 use http_body_util::Full;
 use reflector::User;
@@ -22,7 +23,6 @@ use tokio::sync::Mutex;
 use self::token::{Claims, Expected, Key, Wrong, verify};
 use super::seal::Seal;
 use crate::config::{self, is_safe};
-use crate::fetch::Fetch;
 
 /// What the provider says of itself is asked again after that.
 const HOLDS: Duration = Duration::from_secs(3600);
