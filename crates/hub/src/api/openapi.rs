@@ -101,6 +101,8 @@ fn operation(endpoint: &Endpoint) -> Value {
             "401": problem("Nobody is signed in, or the token is not accepted"),
             "403": problem("A namespace may not be seen by who asks"),
             "404": problem("There is no such thing"),
+            // Told by what reads requests, before anything here sees them.
+            "431": { "description": "The request without its body is longer than 32 KiB" },
             "503": problem("Too much is asked at once; try again later"),
         },
     })

@@ -4,6 +4,11 @@ use std::process::Command;
 
 use crate::fixture::{Hub, hub, tell};
 
+/// How what cannot be is refused.
+const REFUSED: &str = r#"
+[checks.negative_data_rejection]
+expected-statuses = ["400", "403", "404", "431"]
+"#;
 /// Of values that fit each other, as no description can say: so that most questions have an answer.
 const FITTING: &str = r#"
 [parameters]
@@ -18,7 +23,7 @@ fn no_question_is_answered_otherwise_than_described() {
     let hub = hub();
     let _told = tell(&hub);
     // What fits each parameter need not fit the others: a `since` that is not before `until`.
-    fuzz(&hub, "", &["--exclude-checks=positive_data_acceptance", "--max-examples=30"]);
+    fuzz(&hub, REFUSED, &["--exclude-checks=positive_data_acceptance", "--max-examples=30"]);
     fuzz(&hub, FITTING, &["--mode=positive", "--max-examples=20"]);
     hub.app.shutdown().unwrap();
 }
