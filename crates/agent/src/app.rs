@@ -26,6 +26,9 @@ use crate::pipeline::{Interval, Shared, Worker};
 use crate::report::{Reporter, Spool};
 use crate::{Config, Error, backend};
 
+/// More than a batch has: mapping one anew each time would cost more than it saves.
+const MAPPED_BYTES: u32 = 1 << 20;
+
 /// A running agent. Dropping it without [`App::shutdown`] stops it, too, without waiting.
 pub struct App {
     config: Config,
@@ -73,7 +76,7 @@ impl App {
         changes: impl Into<Option<Receiver<Change>>>,
     ) -> Result<Self, Error> {
         probes::check()?;
-        probes::share_heap();
+        probes::share_heap(MAPPED_BYTES);
         let settings = config.probes.clone();
         let app = Self::start_with(config, changes, move |batches| {
             Ok(Box::new(probes::start(&settings, batches)?))

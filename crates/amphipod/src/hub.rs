@@ -34,9 +34,13 @@ pub struct Args {
     broadcast: bool,
 }
 
+/// HTTP/2 has a buffer of 16 KB and one of 8 KB for each connection, of which an agent that is told little uses the first
+/// page.
+const MAPPED_BYTES: u32 = 8 << 10;
+
 pub fn run(args: Args) -> anyhow::Result<()> {
     let config = configure(args)?;
-    probes::share_heap();
+    probes::share_heap(MAPPED_BYTES);
     let cancel = CancellationToken::new();
     stop_on_signal(cancel.clone())?;
     raise_files();

@@ -4,12 +4,13 @@ use std::fmt;
 use std::marker::PhantomData;
 
 use prost::Message;
-use tonic::codec::{self, BufferSettings};
+use tonic::Status;
+use tonic::codec::{self, BufferSettings, EncodeBuf};
 use tonic_prost::ProstCodec;
 
 /// Each stream has two or three buffers, and keeps them: a hub has thousands of streams that are idle nearly always. They
-/// grow by this much.
-const BUFFER_BYTES: usize = 1 << 10;
+/// grow by this much at least.
+const BUFFER_BYTES: usize = 256;
 /// What is encoded before the connection is given it.
 const YIELD_BYTES: usize = 16 << 10;
 
@@ -34,14 +35,31 @@ where
 {
     type Encode = T;
     type Decode = U;
-    type Encoder = <ProstCodec<T, U> as codec::Codec>::Encoder;
+    type Encoder = Exact<T>;
     type Decoder = <ProstCodec<T, U> as codec::Codec>::Decoder;
 
     fn encoder(&mut self) -> Self::Encoder {
-        ProstCodec::<T, U>::raw_encoder(BufferSettings::new(BUFFER_BYTES, YIELD_BYTES))
+        Exact(PhantomData)
     }
 
     fn decoder(&mut self) -> Self::Decoder {
         ProstCodec::<T, U>::raw_decoder(BufferSettings::new(BUFFER_BYTES, YIELD_BYTES))
+    }
+}
+
+/// Makes as much room as a message takes: prost would double the buffer until it fits, and the stream would keep that.
+pub struct Exact<T>(PhantomData<T>);
+
+impl<T: Message> codec::Encoder for Exact<T> {
+    type Item = T;
+    type Error = Status;
+
+    fn encode(&mut self, item: T, buffer: &mut EncodeBuf<'_>) -> Result<(), Status> {
+        buffer.reserve(item.encoded_len());
+        item.encode(buffer).map_err(|error| Status::internal(error.to_string()))
+    }
+
+    fn buffer_settings(&self) -> BufferSettings {
+        BufferSettings::new(BUFFER_BYTES, YIELD_BYTES)
     }
 }

@@ -37,7 +37,7 @@ use interests::Interests;
 use store::Store;
 
 /// Of a batch, before it is packed: about a third of it waits with the stream.
-const BATCH_BYTES: usize = 16 << 10;
+const BATCH_BYTES: usize = 8 << 10;
 
 /// All services as they travel, as of a change: batches, with how many items and bytes are in each.
 type Services = Arc<[(wire::Batch, usize, usize)]>;

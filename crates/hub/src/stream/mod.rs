@@ -5,12 +5,14 @@ mod identity;
 mod listener;
 mod session;
 
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll};
 
 use proto::wire::{ToAgent, ToHub};
 use tokio::sync::{Semaphore, mpsc};
-use tokio_stream::wrappers::ReceiverStream;
+use tokio_stream::Stream;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tonic::{Request, Response, Status, Streaming};
@@ -185,13 +187,27 @@ impl Agents {
     }
 }
 
+/// On its way to an agent. Boxed: a channel has room for 32 of them, however few may wait.
+type Telling = Box<Result<ToAgent, Status>>;
+
+/// What one agent is told.
+pub struct Told(mpsc::Receiver<Telling>);
+
+impl Stream for Told {
+    type Item = Result<ToAgent, Status>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.0.poll_recv(context).map(|told| told.map(|it| *it))
+    }
+}
+
 /// The gRPC service.
 #[derive(Clone)]
 pub struct Service(pub Arc<Agents>);
 
 #[tonic::async_trait]
 impl proto::Inventory for Service {
-    type FollowStream = ReceiverStream<Result<ToAgent, Status>>;
+    type FollowStream = Told;
 
     async fn follow(
         &self,
@@ -203,6 +219,6 @@ impl proto::Inventory for Service {
         // The greeting comes after the headers of the answer: an agent may wait for them first.
         let session = session::run(agents.clone(), proven, request.into_inner(), out);
         agents.track(session);
-        Ok(Response::new(ReceiverStream::new(answers)))
+        Ok(Response::new(Told(answers)))
     }
 }

@@ -6,14 +6,14 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
-use proto::wire::to_agent::Kind as Telling;
+use proto::wire::to_agent::Kind as Said;
 use proto::wire::to_hub::Kind as Asking;
 use proto::wire::{Drain, ToAgent, ToHub};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::mpsc::Sender;
 use tonic::{Status, Streaming};
 
-use super::{Agents, Refusal, STREAMS_OF_NODE};
+use super::{Agents, Refusal, STREAMS_OF_NODE, Telling};
 use crate::inventory::{Hello, Member, Outgoing};
 
 /// How long the greeting may take.
@@ -22,7 +22,7 @@ const GREETING: Duration = Duration::from_secs(10);
 const SPREAD_OF_ONE: Duration = Duration::from_millis(1);
 const SPREAD: Duration = Duration::from_millis(500);
 
-type Out = Sender<Result<ToAgent, Status>>;
+type Out = Sender<Telling>;
 
 /// `proven` is the node that the agent is on; `None` where it may say so itself.
 pub async fn run(agents: Arc<Agents>, proven: Option<String>, asks: Streaming<ToHub>, out: Out) {
@@ -37,14 +37,14 @@ pub async fn run(agents: Arc<Agents>, proven: Option<String>, asks: Streaming<To
         () = cancelled.cancelled() => Ok(drain(&agents)),
     };
     // The agent may not be reading any more.
-    let _ = tokio::time::timeout(Duration::from_secs(1), out.send(status)).await;
+    let _ = tokio::time::timeout(Duration::from_secs(1), out.send(Box::new(status))).await;
 }
 
 fn drain(agents: &Agents) -> ToAgent {
     let all = u32::try_from(agents.inventory.totals().agents).unwrap_or(u32::MAX);
     let spread = SPREAD.max(SPREAD_OF_ONE.saturating_mul(all));
     let reconnect_after_ms = fastrand::u64(0..=spread.as_millis() as u64);
-    ToAgent { kind: Some(Telling::Drain(Drain { reconnect_after_ms })) }
+    ToAgent { kind: Some(Said::Drain(Drain { reconnect_after_ms })) }
 }
 
 async fn serve(
@@ -162,7 +162,8 @@ impl Session<'_> {
                     if let Some(since) = outgoing.since {
                         self.agents.counters.lag.add(since.elapsed());
                     }
-                    place.send(Ok(ToAgent { kind: Some(Telling::Batch(outgoing.batch)) }));
+                    let told = ToAgent { kind: Some(Said::Batch(outgoing.batch)) };
+                    place.send(Box::new(Ok(told)));
                 }
                 () = self.member.news(), if next.is_none() => {}
                 () = out.closed() => return Ok(()),
