@@ -86,6 +86,7 @@ fn an_account_then_answers_then_changes() {
     let expected = Hello {
         node: "n1".into(),
         agent_version: env!("CARGO_PKG_VERSION").into(),
+        unpacks: true,
         ..Hello::default()
     };
     assert_eq!(hello, expected);
