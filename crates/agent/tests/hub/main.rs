@@ -86,6 +86,7 @@ fn an_account_then_answers_then_changes() {
     let expected = Hello {
         node: "n1".into(),
         agent_version: env!("CARGO_PKG_VERSION").into(),
+        unpacks: true,
         ..Hello::default()
     };
     assert_eq!(hello, expected);
@@ -203,6 +204,31 @@ fn another_epoch_is_another_account() {
 fn account_after_loss(visit: &Visit, follower: &Follower) {
     visit.tell(synced(begin(batch(9, 1, &[]))));
     follower.hears_after_loss([Change::Begin, Change::Synced, Change::Fresh]);
+}
+
+#[test]
+fn packed_items_are_read_and_broken_ones_lead_to_an_account() {
+    let mut hub = Hub::start();
+    let follower = Follower::start(&hub.config());
+    let mut visit = hub.visit();
+    visit.hello();
+    account(&visit, &follower, 5, 30);
+    let mut packed = batch(5, 31, &[]);
+    let mut parcel = proto::Parcel::default();
+    let gone: [Change; 100] = std::array::from_fn(|number| Change::PodGone {
+        uid: format!("some-long-uid-{number}").into(),
+    });
+    gone.iter().for_each(|change| parcel.push(&proto::item(change).unwrap()));
+    parcel.fill(&mut packed, true);
+    assert!(!packed.packed.is_empty());
+    visit.tell(packed.clone());
+    follower.hears(gone);
+    follower.reaches(|facts| facts.sequence == 31);
+    packed.packed_bytes += 1;
+    visit.tell(packed);
+    let mut visit = hub.visit();
+    assert_eq!(visit.hello().epoch, 0);
+    account_after_loss(&visit, &follower);
 }
 
 #[test]
