@@ -207,6 +207,31 @@ fn account_after_loss(visit: &Visit, follower: &Follower) {
 }
 
 #[test]
+fn packed_items_are_read_and_broken_ones_lead_to_an_account() {
+    let mut hub = Hub::start();
+    let follower = Follower::start(&hub.config());
+    let mut visit = hub.visit();
+    visit.hello();
+    account(&visit, &follower, 5, 30);
+    let mut packed = batch(5, 31, &[]);
+    let mut parcel = proto::Parcel::default();
+    let gone: [Change; 100] = std::array::from_fn(|number| Change::PodGone {
+        uid: format!("some-long-uid-{number}").into(),
+    });
+    gone.iter().for_each(|change| parcel.push(&proto::item(change).unwrap()));
+    parcel.fill(&mut packed, true);
+    assert!(!packed.packed.is_empty());
+    visit.tell(packed.clone());
+    follower.hears(gone);
+    follower.reaches(|facts| facts.sequence == 31);
+    packed.packed_bytes += 1;
+    visit.tell(packed);
+    let mut visit = hub.visit();
+    assert_eq!(visit.hello().epoch, 0);
+    account_after_loss(&visit, &follower);
+}
+
+#[test]
 fn what_cannot_be_understood_is_counted_and_left_out() {
     let mut hub = Hub::start();
     let follower = Follower::start(&hub.config());
