@@ -98,7 +98,7 @@ impl App {
             observers: observers.clone(),
             agents: served.clone(),
         };
-        let sources = Arc::new(Sources::new(
+        let sources = Sources::new(
             inventory.clone(),
             served.clone(),
             watches.clone(),
@@ -106,8 +106,9 @@ impl App {
             ingest.clone(),
             observers,
             access.clone(),
-            Exports::new(&config.export, &Resolver::default().function())?,
-        ));
+        );
+        let exports = Exports::new(&config.export, &Resolver::default().function())?;
+        let sources = Arc::new(sources.with_exports(exports));
         supervise_watches(&mut supervisor, &config, &inventory, watches);
         supervise_agents(&mut supervisor, agents, served, tls, telemetry);
         supervise_flushes(&mut supervisor, ingest.clone());

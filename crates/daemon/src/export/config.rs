@@ -138,7 +138,7 @@ impl Otlp {
             Protocol::OtlpGrpc => super::answer::EXPORT,
             _ => "/v1/metrics",
         };
-        Ok(target(
+        target(
             Keys {
                 section: "otlp",
                 url: ("endpoint", self.endpoint, "http://collector.monitoring.svc:4317"),
@@ -154,7 +154,7 @@ impl Otlp {
                 queue: self.queue,
             },
             protocol,
-        )?)
+        )
     }
 }
 

@@ -8,7 +8,6 @@ use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::Response;
 use daemon::http::Problem;
-use hashbrown::HashMap;
 use model::Measure;
 use model::line::protocol_name;
 use serde::Serialize;
@@ -18,7 +17,7 @@ use super::compare::{Both, Moment};
 use super::request::{COMPARE, Form, Pairs, Parameter, Request, SINCE, UNTIL, many, one};
 use super::values::{Shown, Sight, Span, rounded, time};
 use crate::access::{Asker, Person};
-use crate::inventory::{Place, PodPlace};
+use crate::inventory::{Places, PodPlace};
 use crate::query::{self, Answered, Asked, Group, Name, Query, Select};
 
 const LIMIT_EDGES: Parameter =
@@ -270,7 +269,7 @@ pub async fn workloads(
 fn listed<'a>(
     answered: &'a Answered<Vec<query::Workload>>,
     sight: &Sight,
-    places: &HashMap<(Arc<str>, Arc<str>, Arc<str>), Place>,
+    places: &Places,
     limit: usize,
 ) -> WorkloadsOut<'a> {
     let seconds = answered.seconds();

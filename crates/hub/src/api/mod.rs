@@ -61,7 +61,6 @@ impl Sources {
         ingest: Arc<Ingest>,
         observers: Arc<Observers>,
         access: Arc<Access>,
-        exports: Exports,
     ) -> Self {
         let desk = Desk::new(Query::new(ingest.clone()));
         let (meter, scrapes) = (Meter::new(), Scrapes::default());
@@ -74,10 +73,15 @@ impl Sources {
             observers,
             access,
             desk,
-            exports,
+            exports: Exports::default(),
             meter,
             scrapes,
         }
+    }
+
+    /// Its metrics are sent there as well.
+    pub fn with_exports(self, exports: Exports) -> Self {
+        Self { exports, ..self }
     }
 
     /// Items sent so far.

@@ -29,7 +29,7 @@ use tokio::sync::watch;
 
 pub use key::{Key, Str};
 pub use member::{Hello, Member, Outgoing};
-pub use place::{Deploy, Place, PodPlace};
+pub use place::{Deploy, Place, Places, PodPlace};
 pub use store::State;
 pub(crate) use strings::Shared;
 

@@ -15,6 +15,9 @@ pub struct Place {
     pub nodes: HashSet<Str>,
 }
 
+/// By namespace, kind and name of the workload.
+pub type Places = HashMap<(Str, Str, Str), Place>;
+
 /// A pod of a workload.
 #[derive(Clone, Debug, Serialize)]
 pub struct PodPlace {
@@ -41,9 +44,8 @@ const MOST_DEPLOYS: usize = 10;
 const MOST_PODS: usize = 10_000;
 
 impl Inventory {
-    /// By namespace, kind and name of the workload.
-    pub fn places(&self) -> HashMap<(Str, Str, Str), Place> {
-        let mut places: HashMap<_, Place> = HashMap::new();
+    pub fn places(&self) -> Places {
+        let mut places = Places::new();
         for pod in self.store().live_pods() {
             let workload = &pod.workload;
             let name = (pod.namespace.clone(), workload.kind.clone(), workload.name.clone());
