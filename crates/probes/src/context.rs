@@ -70,12 +70,13 @@ impl Context {
             self.health.loaded(&name, program.as_fd().try_clone_to_owned().ok());
         }
         for map in skel.object().maps() {
-            // Another probe's, or left out.
             if !map.autocreate() {
                 continue;
             }
             let name = map.name().to_string_lossy().into_owned();
-            if let (false, Ok(handle)) = (name.contains('.'), MapHandle::try_from(&map)) {
+            let Ok(handle) = MapHandle::try_from(&map) else { continue };
+            // Another probe's is in that one's health.
+            if !name.contains('.') && !self.shared.holds(&handle) {
                 self.health.map(name, handle);
             }
         }
@@ -140,6 +141,12 @@ impl Shared {
     /// `None` if the probe that keeps it did not start.
     pub fn get(&self, name: &str) -> Option<MapHandle> {
         MapHandle::try_from(&self.maps().get(name)?.0).ok()
+    }
+
+    fn holds(&self, map: &MapHandle) -> bool {
+        let id = |map: &MapHandle| map.info().ok().map(|it| it.info.id);
+        let wanted = id(map);
+        wanted.is_some() && self.maps().values().any(|(shared, _)| id(shared) == wanted)
     }
 
     /// Tells the map's keeper how many entries the reader found.

@@ -93,7 +93,7 @@ struct tcp_event {
 	__u64 cookie;
 	__u64 socket;         /* key of the socket's entry */
 	__u64 connect_ns;
-	__u64 duration_ns;
+	__u64 duration_ns;    /* 0: older than the agent */
 	__u64 interval_ns;    /* since the last read that saw something; 0 if unknown */
 	struct owner owner;
 	struct ends ends;

@@ -53,13 +53,16 @@ impl Session {
     pub fn until(&mut self, what: &str, enough: impl Fn(&Self) -> bool) {
         let deadline = Instant::now() + DEADLINE;
         while !enough(self) {
+            assert!(
+                Instant::now() < deadline,
+                "{what}: not seen within {DEADLINE:?}; losses: {:?}",
+                self.losses()
+            );
             // Counters change without a batch, too.
             match self.batches.recv_timeout(LOOK) {
                 Ok(batch) => self.take(batch),
-                Err(mpsc::RecvTimeoutError::Timeout) if Instant::now() < deadline => (),
-                Err(_) => {
-                    panic!("{what}: not seen within {DEADLINE:?}; losses: {:?}", self.losses())
-                }
+                Err(mpsc::RecvTimeoutError::Timeout) => (),
+                Err(error) => panic!("{what}: the probes have ended: {error}"),
             }
         }
     }
