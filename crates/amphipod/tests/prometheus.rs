@@ -166,7 +166,10 @@ fn prometheus_scrapes_agent_and_hub_and_is_written_to_by_both() {
 
     let [agent_at, hub_at] = [agent.address().unwrap(), hub.address().unwrap()];
     let targets = json!([{ "targets": [agent_at.to_string(), hub_at.to_string()] }]);
-    std::fs::write(folder.path().join("targets.json"), targets.to_string()).unwrap();
+    // Whole from the first look on: Prometheus reads a file as soon as it is there.
+    let unseen = folder.path().join("targets.new");
+    std::fs::write(&unseen, targets.to_string()).unwrap();
+    std::fs::rename(&unseen, folder.path().join("targets.json")).unwrap();
 
     let has = |query: &str, expected: &[f64]| {
         wait(query, &log, || values(at, query) == expected);

@@ -185,7 +185,12 @@ fn what_a_killed_cluster_left_is_removed_by_the_next_start() {
     let there =
         |known: &(PathBuf, u64, Option<SystemTime>)| mark(known.0.clone()).as_ref() == Some(known);
     let cgroup = marks[2].0.clone();
-    assert!(processes(&cgroup) >= 15, "{}", processes(&cgroup));
+    // Some crash as they should, and come back.
+    let end = Instant::now() + PATIENCE;
+    while processes(&cgroup) < 15 {
+        assert!(Instant::now() < end, "{} processes", processes(&cgroup));
+        std::thread::yield_now();
+    }
 
     // A live one is left alone.
     drop(Node::start().unwrap());

@@ -28,6 +28,20 @@ struct Target {
     kind: Vec<String>,
 }
 
+/// Which tests run in a guest.
+pub struct Choice {
+    /// Of one program alone; `None`: all of all.
+    pub only: Option<(String, String)>,
+    /// How often each.
+    pub times: u32,
+}
+
+impl Default for Choice {
+    fn default() -> Self {
+        Self { only: None, times: 1 }
+    }
+}
+
 /// Builds the probes' tests for this machine; their names and static binaries without symbols.
 pub fn build_tests(vm: &Path) -> Result<Vec<(String, PathBuf)>> {
     let mut cargo = repository::cargo();
@@ -76,6 +90,7 @@ pub fn pack(
     image: &Image,
     matrix: &Matrix,
     tests: &[(String, PathBuf)],
+    choice: &Choice,
     into: &Path,
 ) -> Result<()> {
     let mut files = Initramfs::new();
@@ -93,6 +108,14 @@ pub fn pack(
         files.file("bin/busybox", &read(&busybox()?)?);
         // Busybox's own knows no veth pairs.
         add_with_libraries(&mut files, "ip")?;
+        files.file("times", choice.times.to_string().as_bytes());
+        let only = choice.only.as_ref();
+        files.file("only", only.map_or("", |(_, test)| test).as_bytes());
+        let chosen = |name: &str| only.is_none_or(|(program, _)| program == name);
+        let tests: Vec<_> = tests.iter().filter(|(name, _)| chosen(name)).collect();
+        if let (Some((program, _)), true) = (only, tests.is_empty()) {
+            bail!("--only: crates/probes/tests has no {program}");
+        }
         for (name, path) in tests {
             files.file(&format!("tests/{name}"), &read(path)?);
         }
