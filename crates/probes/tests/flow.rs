@@ -25,9 +25,9 @@ fn sum<'a>(flows: impl Iterator<Item = &'a model::Flow>) -> Counters {
 }
 
 /// The flows of the end that is `direction`, summed.
-fn moved(session: &Session, port: u16, direction: Direction) -> Counters {
+fn moved(session: &Session, protocol: Protocol, port: u16, direction: Direction) -> Counters {
     sum(session
-        .flows(port)
+        .flows(protocol, port)
         .filter(|(observation, _)| observation.direction == direction)
         .map(|(_, flow)| flow))
 }
@@ -46,9 +46,10 @@ fn a_long_lived_connection_reports_while_it_lives() {
         server.write_all(b"ok").unwrap();
         client.read_exact(&mut [0; 2]).unwrap();
         session.until("the turn's bytes at both ends", |session| {
-            moved(session, port, Direction::Egress).bytes_sent == turn * 100_000
-                && moved(session, port, Direction::Ingress).bytes_received == turn * 100_000
-                && moved(session, port, Direction::Egress).bytes_received == turn * 2
+            moved(session, Protocol::TCP, port, Direction::Egress).bytes_sent == turn * 100_000
+                && moved(session, Protocol::TCP, port, Direction::Ingress).bytes_received
+                    == turn * 100_000
+                && moved(session, Protocol::TCP, port, Direction::Egress).bytes_received == turn * 2
         });
     }
     assert_eq!(session.count(port, ConnectionEvent::Closed), 0);
@@ -64,13 +65,13 @@ fn a_long_lived_connection_reports_while_it_lives() {
                 observation.direction == direction && connection.event == ConnectionEvent::Closed
             })
             .unwrap();
-        let moved = moved(&session, port, direction);
+        let moved = moved(&session, Protocol::TCP, port, direction);
         assert_eq!(moved, Counters { rtt_us: moved.rtt_us, ..closed.totals }, "{direction:?}");
         assert!(moved.rtt_us > 0);
     }
     assert!(
         session
-            .flows(port)
+            .flows(Protocol::TCP, port)
             .all(|(observation, flow)| observation.process.pid == pid() && flow.interval_ns > 0)
     );
 }
@@ -98,11 +99,13 @@ fn every_socket_of_a_large_read_is_told() {
         for sender in &senders {
             sender.send_to(b"five.", to).unwrap();
         }
-        session.until("every byte of the turn", |session| {
-            moved(session, address.port(), Direction::Egress).bytes_sent == turn * SOCKETS * 7
-                && moved(session, address.port(), Direction::Ingress).bytes_received
-                    == turn * SOCKETS * 7
-                && moved(session, to.port(), Direction::Egress).bytes_sent == turn * SOCKETS * 5
+        let expected = [7, 7, 5].map(|bytes| turn * SOCKETS * bytes);
+        session.until_equal("TCP bytes sent and received, UDP bytes", expected, |session| {
+            [
+                moved(session, Protocol::TCP, address.port(), Direction::Egress).bytes_sent,
+                moved(session, Protocol::TCP, address.port(), Direction::Ingress).bytes_received,
+                moved(session, Protocol::UDP, to.port(), Direction::Egress).bytes_sent,
+            ]
         });
     }
     assert_eq!(session.count(address.port(), ConnectionEvent::Closed), 0);
@@ -136,11 +139,11 @@ fn check_udp(ip: impl Into<IpAddr>, connected: bool) {
     };
     let answered = Counters { bytes_sent: 100_000, bytes_received: 6400, ..sent };
     session.until("both ends", |session| {
-        moved(session, to.port(), Direction::Egress) == sent
-            && moved(session, to.port(), Direction::Ingress) == answered
+        moved(session, Protocol::UDP, to.port(), Direction::Egress) == sent
+            && moved(session, Protocol::UDP, to.port(), Direction::Ingress) == answered
     });
     let client = client.local_addr().unwrap();
-    for (observation, _) in session.flows(to.port()) {
+    for (observation, _) in session.flows(Protocol::UDP, to.port()) {
         let ends =
             if observation.direction == Direction::Egress { (client, to) } else { (to, client) };
         assert_eq!((observation.local, observation.remote), ends);
@@ -189,7 +192,7 @@ fn udp_with_many_peers() {
     }
     let of_peer = |session: &Session, peer: SocketAddr| {
         sum(session
-            .flows(to.port())
+            .flows(Protocol::UDP, to.port())
             .filter(|(seen, _)| seen.local == to && seen.remote == peer)
             .map(|(_, flow)| flow))
     };
@@ -203,7 +206,11 @@ fn udp_with_many_peers() {
     session.until("every peer", |session| {
         clients.iter().all(|client| of_peer(session, client.local_addr().unwrap()) == each)
     });
-    assert!(session.flows(to.port()).all(|(observation, _)| observation.process.pid == pid()));
+    assert!(
+        session
+            .flows(Protocol::UDP, to.port())
+            .all(|(observation, _)| observation.process.pid == pid())
+    );
 }
 
 #[test]
@@ -217,9 +224,9 @@ fn udp_sockets_shorter_than_an_interval() {
         server.recv_from(&mut [0; 100]).unwrap();
     }
     session.until("every socket's end", |session| {
-        moved(session, to.port(), Direction::Egress).bytes_sent == 1500
+        moved(session, Protocol::UDP, to.port(), Direction::Egress).bytes_sent == 1500
     });
-    for (observation, _) in session.flows(to.port()) {
+    for (observation, _) in session.flows(Protocol::UDP, to.port()) {
         assert_eq!(observation.process.pid, pid());
         assert!(
             observation.process.cgroup_id > 0 && observation.process.netns > 0,
@@ -236,11 +243,11 @@ fn udp_sockets_older_than_the_agent() {
     let mut session = Session::start();
     client.send_to(&[0; 30], to).unwrap();
     server.recv_from(&mut [0; 100]).unwrap();
-    session.until("both ends", |session| session.flows(to.port()).count() >= 2);
+    session.until("both ends", |session| session.flows(Protocol::UDP, to.port()).count() >= 2);
     let named = session.report().programs.iter().any(|program| {
         program.program == "flow_older" && program.state == model::status::ProgramState::Active
     });
-    for (observation, flow) in session.flows(to.port()) {
+    for (observation, flow) in session.flows(Protocol::UDP, to.port()) {
         assert_eq!(flow.deltas.bytes_sent + flow.deltas.bytes_received, 30);
         assert_eq!(observation.process.pid, if named { pid() } else { 0 });
     }
@@ -265,7 +272,9 @@ fn a_full_map_of_peers_is_counted() {
     };
     assert!(lost(&session) > 0);
     session.until("seen and lost to add up", |session| {
-        moved(session, to.port(), Direction::Ingress).packets_received + lost(session) >= 50
+        moved(session, Protocol::UDP, to.port(), Direction::Ingress).packets_received
+            + lost(session)
+            >= 50
     });
 }
 
@@ -295,7 +304,7 @@ fn sockets_that_close_while_they_are_read() {
     server.join().unwrap();
     session.until("every end", |session| session.count(port, ConnectionEvent::Closed) >= 6000);
     session.until("every byte", |session| {
-        moved(session, port, Direction::Egress).bytes_sent >= 900_000
+        moved(session, Protocol::TCP, port, Direction::Egress).bytes_sent >= 900_000
     });
     // An update may interrupt another one: then only the end tells of the connection, and all of it.
     let mut losses = session.losses();
@@ -374,7 +383,7 @@ fn a_socket_whose_end_was_never_shown_is_reported_once() {
     client.write_all(b"moved").unwrap();
     sockets.update(&address, &socket, libbpf_rs::MapFlags::ANY).unwrap();
     session.until("a read", |session| {
-        session.flows(to.port()).any(|(_, flow)| flow.deltas.bytes_sent == 5)
+        session.flows(Protocol::TCP, to.port()).any(|(_, flow)| flow.deltas.bytes_sent == 5)
     });
     assert_eq!(session.count(4242, ConnectionEvent::Closed), 0, "believed at first sight");
     drop(listener);

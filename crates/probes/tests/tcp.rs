@@ -11,7 +11,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use harness::{Session, check_exchange, exchange, listen, many, pid};
-use model::{ConnectionEvent, Direction};
+use model::{ConnectionEvent, Direction, Protocol};
 use rustix::net::sockopt::Timeout;
 
 #[test]
@@ -136,8 +136,8 @@ fn older_than_the_agent() {
     client.write_all(b"after").unwrap();
     server.read_exact(&mut [0; 5]).unwrap();
     let port = address.port();
-    session.until("a flow at both ends", |session| session.flows(port).count() >= 2);
-    for (observation, flow) in session.flows(port) {
+    session.until("a flow at both ends", |session| session.flows(Protocol::TCP, port).count() >= 2);
+    for (observation, flow) in session.flows(Protocol::TCP, port) {
         let incoming = observation.direction == Direction::Ingress;
         assert_eq!(incoming, observation.local.port() == port, "{observation:?}");
         assert_eq!(observation.process.pid, pid());

@@ -81,7 +81,9 @@ fn options(flags: &[String]) -> Result<Options> {
             ("--only", name) => {
                 let parts = name.split_once("::");
                 let (program, test) = parts.with_context(|| {
-                    format!("kernels: {flag}: not PROGRAM::TEST, such as --only=flow::udp_over_ipv4")
+                    format!(
+                        "kernels: {flag}: not PROGRAM::TEST, such as --only=flow::udp_over_ipv4"
+                    )
                 })?;
                 options.choice.only = Some((program.to_owned(), test.to_owned()));
             }

@@ -7,7 +7,7 @@ use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
 use std::sync::mpsc::{self, Receiver};
 use std::time::{Duration, Instant};
 
-use model::{Connection, ConnectionEvent, Direction, Drop, Flow, Observation, Subject};
+use model::{Connection, ConnectionEvent, Direction, Drop, Flow, Observation, Protocol, Subject};
 use probes::{Batch, Cgroup, Report, Running, Settings};
 
 /// How long an event may take to arrive before the test fails. Emulated kernels are slow.
@@ -51,11 +51,25 @@ impl Session {
 
     /// Collects until `enough` says so.
     pub fn until(&mut self, what: &str, enough: impl Fn(&Self) -> bool) {
+        self.until_equal(what, true, enough);
+    }
+
+    /// Collects until what is `found` is as `expected`.
+    pub fn until_equal<T: PartialEq + std::fmt::Debug>(
+        &mut self,
+        what: &str,
+        expected: T,
+        found: impl Fn(&Self) -> T,
+    ) {
         let deadline = Instant::now() + DEADLINE;
-        while !enough(self) {
+        loop {
+            let found = found(self);
+            if found == expected {
+                return;
+            }
             assert!(
                 Instant::now() < deadline,
-                "{what}: not seen within {DEADLINE:?}; losses: {:?}",
+                "{what}: not seen within {DEADLINE:?}: {found:?}, not {expected:?}; losses: {:?}",
                 self.losses()
             );
             // Counters change without a batch, too.
@@ -101,13 +115,19 @@ impl Session {
         self.connections(port).filter(|(_, connection)| connection.event == event).count()
     }
 
-    pub fn flows(&self, port: u16) -> impl Iterator<Item = (&Observation, &Flow)> {
-        self.seen.iter().filter(move |observation| touches(observation, port)).filter_map(
-            |observation| match &observation.subject {
-                Subject::Flow(flow) => Some((observation, flow)),
-                _ => None,
-            },
-        )
+    /// Flows seen so far at the end that has `port` or talks to it. Sockets of another protocol may have the same number.
+    pub fn flows(
+        &self,
+        protocol: Protocol,
+        port: u16,
+    ) -> impl Iterator<Item = (&Observation, &Flow)> {
+        let concerned = move |observation: &&Observation| {
+            observation.protocol == protocol && touches(observation, port)
+        };
+        self.seen.iter().filter(concerned).filter_map(|observation| match &observation.subject {
+            Subject::Flow(flow) => Some((observation, flow)),
+            _ => None,
+        })
     }
 
     pub fn drops(&self, port: u16) -> impl Iterator<Item = (&Observation, &Drop)> {
