@@ -1,9 +1,10 @@
 //! Who claims each address, and until when those had it that nobody claims any more.
 
 use std::collections::VecDeque;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 
 use hashbrown::HashMap;
+use hashbrown::hash_map::Entry;
 use model::Timestamp;
 
 use super::object::Claim;
@@ -12,14 +13,26 @@ use super::object::Claim;
 #[derive(Debug)]
 enum Claims {
     One(Claim),
-    Many(Vec<Claim>),
+    Two([Claim; 2]),
+    Many(Box<Vec<Claim>>),
 }
 
 impl Claims {
     fn all(&self) -> &[Claim] {
         match self {
             Self::One(claim) => std::slice::from_ref(claim),
+            Self::Two(claims) => claims,
             Self::Many(claims) => claims,
+        }
+    }
+
+    /// `None`: nobody claims it.
+    fn new(claims: &[Claim]) -> Option<Self> {
+        match claims {
+            [] => None,
+            [one] => Some(Self::One(*one)),
+            [one, two] => Some(Self::Two([*one, *two])),
+            many => Some(Self::Many(Box::new(many.to_vec()))),
         }
     }
 }
@@ -29,7 +42,8 @@ const RELEASED: usize = 16_384;
 
 #[derive(Debug, Default)]
 pub struct Addresses {
-    claims: HashMap<IpAddr, Claims>,
+    /// By address, as [`mapped`] has it: one byte less, which with what must be aligned is eight.
+    claims: HashMap<Ipv6Addr, Claims>,
     released: HashMap<IpAddr, Timestamp>,
     order: VecDeque<(Timestamp, IpAddr)>,
 }
@@ -40,7 +54,7 @@ impl Addresses {
     }
 
     pub fn of(&self, ip: IpAddr) -> &[Claim] {
-        self.claims.get(&ip).map_or(&[], Claims::all)
+        self.claims.get(&mapped(ip)).map_or(&[], Claims::all)
     }
 
     /// Until when it was somebody's that now is nobody's, or was another one's before.
@@ -49,33 +63,30 @@ impl Addresses {
     }
 
     pub fn claim(&mut self, ip: IpAddr, claim: Claim) {
-        match self.claims.get_mut(&ip) {
-            None => {
-                self.claims.insert(ip, Claims::One(claim));
+        match self.claims.entry(mapped(ip)) {
+            Entry::Vacant(entry) => {
+                entry.insert(Claims::One(claim));
             }
-            Some(Claims::Many(claims)) if !claims.contains(&claim) => claims.push(claim),
-            Some(Claims::One(one)) if *one != claim => {
-                let both = Claims::Many(vec![*one, claim]);
-                self.claims.insert(ip, both);
-            }
-            Some(_) => {}
+            Entry::Occupied(entry) if entry.get().all().contains(&claim) => {}
+            Entry::Occupied(mut entry) => match entry.get_mut() {
+                Claims::One(one) => *entry.get_mut() = Claims::Two([*one, claim]),
+                Claims::Two([one, two]) => {
+                    let claims = vec![*one, *two, claim];
+                    *entry.get_mut() = Claims::Many(Box::new(claims));
+                }
+                Claims::Many(claims) => claims.push(claim),
+            },
         }
     }
 
     pub fn release(&mut self, ip: IpAddr, claim: Claim, now: Timestamp) {
-        let Some(claims) = self.claims.get_mut(&ip) else { return };
-        match claims {
-            Claims::One(one) if *one == claim => {
-                self.claims.remove(&ip);
-            }
-            Claims::One(_) => return,
-            Claims::Many(many) => {
-                let Some(at) = many.iter().position(|other| *other == claim) else { return };
-                many.remove(at);
-                if let [one] = many[..] {
-                    *claims = Claims::One(one);
-                }
-            }
+        let Entry::Occupied(mut entry) = self.claims.entry(mapped(ip)) else { return };
+        let mut claims = entry.get().all().to_vec();
+        let Some(at) = claims.iter().position(|other| *other == claim) else { return };
+        claims.remove(at);
+        match Claims::new(&claims) {
+            Some(claims) => *entry.get_mut() = claims,
+            None => drop(entry.remove()),
         }
         // A slice only says that the address is behind a service.
         if !matches!(claim, Claim::Slice(_)) {
@@ -95,9 +106,21 @@ impl Addresses {
     }
 }
 
+fn mapped(ip: IpAddr) -> Ipv6Addr {
+    match ip {
+        IpAddr::V4(ip) => ip.to_ipv6_mapped(),
+        IpAddr::V6(ip) => ip,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_address_takes_32_bytes() {
+        assert_eq!(size_of::<(Ipv6Addr, Claims)>(), 32);
+    }
 
     #[test]
     fn claims_come_and_go_one_by_one() {

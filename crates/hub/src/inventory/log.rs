@@ -32,6 +32,11 @@ impl Log {
         self.keys.push_back(key);
     }
 
+    /// So many changes that nobody can have missed: nobody has been told anything yet.
+    pub fn skip(&mut self, changes: usize) {
+        self.sequence += changes as u64;
+    }
+
     /// What changed after `sequence` of `epoch`, oldest first; `None` where that is no longer known, or never was.
     pub fn since(&self, epoch: u64, sequence: u64) -> Option<impl Iterator<Item = &Key>> {
         let behind = self.sequence.checked_sub(sequence).filter(|_| epoch == self.epoch)?;

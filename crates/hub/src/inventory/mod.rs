@@ -17,6 +17,7 @@ mod strings;
 mod table;
 #[cfg(test)]
 mod tests;
+mod uids;
 mod wanted;
 
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -37,7 +37,7 @@ pub struct Pod {
 }
 
 /// An owner's kind and uid.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Owned {
     pub kind: Str,
     pub api_group: Str,
@@ -155,11 +155,12 @@ impl Pod {
         let containers = containers.collect();
         let workload = workload(&pod.name, &pod.node, pod.owner.as_ref());
         let owner = pod.owner.map(|it| {
-            Arc::new(Owned {
-                kind: strings.text(it.kind),
-                api_group: strings.text(it.api_group),
-                uid: strings.text(it.uid),
-            })
+            let (kind, api_group) = (strings.text(it.kind), strings.text(it.api_group));
+            strings.owners.share(Arc::new(Owned {
+                kind,
+                api_group,
+                uid: strings.texts.share(it.uid),
+            }))
         });
         let ports = pod.ports.into_iter().map(|it| Port {
             name: strings.texts.share(it.name),

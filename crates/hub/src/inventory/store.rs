@@ -13,6 +13,7 @@ use super::log::Log;
 use super::object::{Claim, Namespace, Node, Owner, Pod, Service, Slice};
 use super::strings::Strings;
 use super::table::{Id, Named, Table};
+use super::uids::Uids;
 
 /// Pods that wait for their owner's owner to be told.
 const MAX_ORPHANS: usize = 262_144;
@@ -29,8 +30,7 @@ pub struct Store {
     pub owners: Table<Owner>,
     jobs: Table<Owner>,
     pub addresses: Addresses,
-    /// Uids of pods, and of owners.
-    uids: HashMap<Str, Id>,
+    uids: Uids,
     owner_uids: HashMap<Str, (Resource, Id)>,
     on_node: HashMap<Str, Vec<Id>>,
     /// By the uid of an owner that is not known yet.
@@ -71,7 +71,7 @@ impl Store {
             owners: Table::default(),
             jobs: Table::default(),
             addresses: Addresses::default(),
-            uids: HashMap::new(),
+            uids: Uids::default(),
             owner_uids: HashMap::new(),
             on_node: HashMap::new(),
             orphans: HashMap::new(),
@@ -103,7 +103,7 @@ impl Store {
     }
 
     pub fn pod_by_uid(&self, uid: &str) -> Option<&Pod> {
-        self.pods.get(*self.uids.get(uid)?)
+        self.pods.get(self.uids.get(uid, &self.pods)?)
     }
 
     /// Those that have not ended.
@@ -139,7 +139,13 @@ impl Store {
                 self.states[resource as usize].error = error.to_string();
             }
         }
-        touched[before..].iter().for_each(|key| self.log.push(key.clone()));
+        let touched = &touched[before..];
+        // Nobody is told anything until then.
+        if self.is_complete() {
+            touched.iter().for_each(|key| self.log.push(key.clone()));
+        } else {
+            self.log.skip(touched.len());
+        }
     }
 
     fn begin(&mut self, resource: Resource) {
@@ -301,14 +307,12 @@ impl Store {
         let old_ips = old.map_or(&[][..], Pod::own_ips);
         if before != after {
             if let Some((uid, node)) = before.clone() {
-                if self.uids.get(&uid) == Some(&id) {
-                    self.uids.remove(&uid);
-                }
+                self.uids.remove(&uid, id);
                 self.leave(id, &node);
                 touched.extend((!node.is_empty()).then_some(Key::Pod { uid, node }));
             }
             if let Some((uid, node)) = after.clone() {
-                self.uids.insert(uid, id);
+                self.uids.insert(&uid, id, &self.pods);
                 if !node.is_empty() {
                     self.on_node.entry(node).or_default().push(id);
                 }
@@ -426,7 +430,7 @@ impl Store {
             );
         }
         for uid in pods {
-            let Some(id) = self.uids.get(&uid).copied() else { continue };
+            let Some(id) = self.uids.get(&uid, &self.pods) else { continue };
             let Some(pod) = self.pods.get_mut(id).filter(|pod| pod.workload != workload) else {
                 continue;
             };

@@ -47,6 +47,7 @@ pub struct Strings {
     pub texts: Shared<str>,
     pub pairs: Shared<[(Arc<str>, Arc<str>)]>,
     pub workloads: Shared<model::Workload>,
+    pub owners: Shared<super::object::Owned>,
     pub containers: Shared<super::object::ContainerKind>,
     pub ports: Shared<[super::object::Port]>,
 }
@@ -60,6 +61,7 @@ impl Strings {
         self.texts.len()
             + self.pairs.len()
             + self.workloads.len()
+            + self.owners.len()
             + self.containers.len()
             + self.ports.len()
     }
