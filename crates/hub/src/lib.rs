@@ -13,6 +13,7 @@ mod api;
 mod app;
 pub mod config;
 mod error;
+mod grpc;
 pub mod hubble;
 pub mod ingest;
 pub mod inventory;

@@ -438,6 +438,11 @@ impl View {
             "amphipod_hub_hubble_handshake_failures_total",
             "Connections of Hubble's clients that did not come about.",
             value(|it| get(&it.counters.handshake_failures)),
+        )?;
+        out.counter(
+            "amphipod_hub_hubble_sent_bytes_total",
+            "Bytes that were sent to Hubble's clients, without TLS around them.",
+            value(|it| get(&it.counters.bytes_sent)),
         )
     }
 

@@ -65,6 +65,7 @@ pub struct Counters {
     /// Requests that ask for what is not known here, or too much.
     pub refused: AtomicU64,
     pub handshake_failures: AtomicU64,
+    pub bytes_sent: Arc<AtomicU64>,
     pub sessions: Arc<session::Counters>,
 }
 

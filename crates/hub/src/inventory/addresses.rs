@@ -14,6 +14,7 @@ use super::object::Claim;
 enum Claims {
     One(Claim),
     Two([Claim; 2]),
+    #[expect(clippy::box_collection, reason = "a Vec would make all of them larger")]
     Many(Box<Vec<Claim>>),
 }
 

@@ -11,7 +11,7 @@ use tokio::sync::{OnceCell, Semaphore};
 use tonic::metadata::MetadataMap;
 use tonic::{Request, Status};
 
-use super::connection::Peer;
+use super::Peer;
 use crate::Inventory;
 
 /// Reviews at once: agents that all come back must not become a storm on the API server.

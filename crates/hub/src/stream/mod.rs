@@ -1,6 +1,5 @@
 //! The stream that each agent holds.
 
-mod connection;
 mod identity;
 mod listener;
 mod session;
@@ -55,7 +54,7 @@ pub struct Counters {
     /// From a change to when it was handed to the agent's connection: seconds.
     pub lag: Lag,
     pub handshake_failures: AtomicU64,
-    pub bytes_sent: AtomicU64,
+    pub bytes_sent: Arc<AtomicU64>,
 }
 
 /// Bounds in microseconds.
@@ -150,7 +149,7 @@ impl Agents {
     pub(crate) fn prove_replica<T>(&self, request: &Request<T>) -> Result<(), Status> {
         // Where nothing is to be proven only this host can connect, or the configuration says so.
         let open = !self.identify.by_certificate && self.identify.reviewer.is_none();
-        let peer = request.extensions().get::<connection::Peer>();
+        let peer = request.extensions().get::<Peer>();
         match open || peer.is_some_and(|it| it.is_replica) {
             true => Ok(()),
             false => Err(Status::permission_denied(
@@ -185,6 +184,15 @@ impl Agents {
         tracing::info!(reason = status.message(), "refused an agent");
         status
     }
+}
+
+/// What is known of the other end of a connection.
+#[derive(Clone, Debug)]
+struct Peer {
+    /// The node that the client's certificate names.
+    node: Option<String>,
+    /// It is for a name of this hub's replicas.
+    is_replica: bool,
 }
 
 /// On its way to an agent. Boxed: a channel has room for 32 of them, however few may wait.

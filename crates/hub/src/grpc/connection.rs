@@ -1,48 +1,49 @@
-//! A connection of an agent, with or without TLS.
+//! A connection with or without TLS, and what is known of its other end.
 
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 
+use rustls_pki_types::CertificateDer;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
 use tonic::transport::server::Connected;
-
-use super::Agents;
 
 pub enum Stream {
     Plain(TcpStream),
     Tls(Box<TlsStream<TcpStream>>),
 }
 
-pub struct Connection {
-    pub stream: Stream,
-    /// The node that the client's certificate names.
-    pub node: Option<String>,
-    /// It is for a name of this hub's replicas.
-    pub is_replica: bool,
-    pub agents: Arc<Agents>,
-}
-
-/// What is known of the other end.
-#[derive(Clone, Debug)]
-pub struct Peer {
-    pub node: Option<String>,
-    pub is_replica: bool,
-}
-
-impl Connected for Connection {
-    type ConnectInfo = Peer;
-
-    fn connect_info(&self) -> Peer {
-        Peer { node: self.node.clone(), is_replica: self.is_replica }
+impl Stream {
+    /// The client's, if it showed any.
+    pub fn certificates(&self) -> Option<&[CertificateDer<'static>]> {
+        match self {
+            Self::Plain(_) => None,
+            Self::Tls(stream) => stream.get_ref().1.peer_certificates(),
+        }
     }
 }
 
-impl AsyncRead for Connection {
+/// `I` is what requests that come over it are told of it.
+pub struct Connection<I> {
+    pub stream: Stream,
+    pub info: I,
+    /// Counts bytes that are sent.
+    pub sent: Arc<AtomicU64>,
+}
+
+impl<I: Clone + Send + Sync + 'static> Connected for Connection<I> {
+    type ConnectInfo = I;
+
+    fn connect_info(&self) -> I {
+        self.info.clone()
+    }
+}
+
+impl<I: Unpin> AsyncRead for Connection<I> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -55,16 +56,16 @@ impl AsyncRead for Connection {
     }
 }
 
-impl Connection {
+impl<I> Connection<I> {
     fn counted(&self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
         if let Poll::Ready(Ok(bytes)) = &written {
-            self.agents.counters.bytes_sent.fetch_add(*bytes as u64, Ordering::Relaxed);
+            self.sent.fetch_add(*bytes as u64, Ordering::Relaxed);
         }
         written
     }
 }
 
-impl AsyncWrite for Connection {
+impl<I: Unpin> AsyncWrite for Connection<I> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
