@@ -8,62 +8,79 @@ use model::Measure;
 use serde_json::{Map, Value, json};
 
 use super::request::{Form, Parameter};
-use super::{Sources, history, nodes};
+use super::{Sources, history, nodes, records};
 
 struct Endpoint {
     path: &'static str,
     summary: &'static str,
-    parameters: &'static [Parameter],
+    parameters: Vec<Parameter>,
     /// Name of a schema below.
     answer: &'static str,
 }
 
-const ENDPOINTS: &[Endpoint] = &[
-    Endpoint {
-        path: "/api/v1/measures",
-        summary: "What is measured",
-        parameters: history::MEASURES,
-        answer: "Measures",
-    },
-    Endpoint {
-        path: "/api/v1/graph",
-        summary: "Who talks to whom: sums over a time",
-        parameters: history::GRAPH,
-        answer: "Graph",
-    },
-    Endpoint {
-        path: "/api/v1/series",
-        summary: "Values over time",
-        parameters: history::SERIES,
-        answer: "Series",
-    },
-    Endpoint {
-        path: "/api/v1/workloads",
-        summary: "Workloads, with what comes in and goes out",
-        parameters: history::WORKLOADS,
-        answer: "Workloads",
-    },
-    Endpoint {
-        path: "/api/v1/workloads/{namespace}/{kind}/{name}",
-        summary: "One workload, its pods and peers; its namespace is - where it has none",
-        parameters: history::WORKLOAD,
-        answer: "Workload",
-    },
-    Endpoint {
-        path: "/api/v1/nodes",
-        summary: "Nodes that report, and how their probes fare",
-        parameters: nodes::NODES,
-        answer: "Nodes",
-    },
-    Endpoint { path: "/api/v1/status", summary: "The hub itself", parameters: &[], answer: "Any" },
-];
+/// Lines of JSON, each of that schema; all others answer JSON.
+const LINES: &str = "Record";
+
+fn endpoints() -> Vec<Endpoint> {
+    vec![
+        Endpoint {
+            path: "/api/v1/measures",
+            summary: "What is measured",
+            parameters: history::MEASURES.to_vec(),
+            answer: "Measures",
+        },
+        Endpoint {
+            path: "/api/v1/graph",
+            summary: "Who talks to whom: sums over a time",
+            parameters: history::GRAPH.to_vec(),
+            answer: "Graph",
+        },
+        Endpoint {
+            path: "/api/v1/series",
+            summary: "Values over time",
+            parameters: history::SERIES.to_vec(),
+            answer: "Series",
+        },
+        Endpoint {
+            path: "/api/v1/workloads",
+            summary: "Workloads, with what comes in and goes out",
+            parameters: history::WORKLOADS.to_vec(),
+            answer: "Workloads",
+        },
+        Endpoint {
+            path: "/api/v1/workloads/{namespace}/{kind}/{name}",
+            summary: "One workload, its pods and peers; its namespace is - where it has none",
+            parameters: history::WORKLOAD.to_vec(),
+            answer: "Workload",
+        },
+        Endpoint {
+            path: "/api/v1/nodes",
+            summary: "Nodes that report, and how their probes fare",
+            parameters: nodes::NODES.to_vec(),
+            answer: "Nodes",
+        },
+        Endpoint {
+            path: "/api/v1/status",
+            summary: "The hub itself",
+            parameters: Vec::new(),
+            answer: "Any",
+        },
+        Endpoint {
+            path: "/api/v1/records",
+            summary: "Records of all nodes, kept ones and those that come: JSON lines",
+            parameters: records::parameters(),
+            answer: LINES,
+        },
+    ]
+}
 
 pub async fn show(State(_): State<Arc<Sources>>) -> Json<Value> {
     Json(document())
 }
 
 pub fn document() -> Value {
-    let paths = ENDPOINTS.iter().map(|it| (it.path.to_owned(), json!({ "get": operation(it) })));
+    let paths =
+        endpoints().into_iter().map(|it| (it.path.to_owned(), json!({ "get": operation(&it) })));
     json!({
         "openapi": "3.1.0",
         "info": {
@@ -92,11 +109,12 @@ fn operation(endpoint: &Endpoint) -> Value {
         json!({ "description": description, "content": { "application/problem+json": { "schema": schema } } })
     };
     let schema = json!({ "$ref": format!("#/components/schemas/{}", endpoint.answer) });
+    let media = if endpoint.answer == LINES { "application/x-ndjson" } else { "application/json" };
     json!({
         "summary": endpoint.summary,
         "parameters": of_path.chain(of_query).collect::<Vec<_>>(),
         "responses": {
-            "200": { "description": "OK", "content": { "application/json": { "schema": schema } } },
+            "200": { "description": "OK", "content": { media: { "schema": schema } } },
             "400": problem("A parameter is unknown, or has a value that cannot be"),
             "401": problem("Nobody is signed in, or the token is not accepted"),
             "403": problem("A namespace may not be seen by who asks"),
@@ -132,6 +150,7 @@ fn parameter(it: &Parameter) -> Value {
         Form::Workload => json!({
             "type": "string", "pattern": "^[^/]*/[^/]+/.+$", "examples": ["shop/Deployment/cart"],
         }),
+        Form::UpTo(most) => json!({ "type": "integer", "minimum": 0, "maximum": most }),
         Form::Limit { usual, most } => {
             json!({ "type": "integer", "minimum": 1, "maximum": most, "default": usual })
         }
@@ -201,6 +220,8 @@ fn schemas() -> Value {
     });
     json!({
         "Any": { "type": "object" },
+        // As `amphipod observe -o json` prints it.
+        "Record": { "type": "object" },
         "Problem": object(&["type", "title", "status", "detail"], json!({
             "type": text, "title": text, "status": whole, "detail": text,
         })),

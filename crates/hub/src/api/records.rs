@@ -10,6 +10,7 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use daemon::http::Problem;
+use model::filter::KEYS;
 use model::line::Line;
 use model::{Filter, Scope};
 use proto::telemetry::Ask;
@@ -17,7 +18,7 @@ use proto::telemetry::ask::Filter as Pair;
 use tokio::time::{Instant, timeout_at};
 
 use super::Sources;
-use super::request::{Pairs, bad};
+use super::request::{Form, Pairs, Parameter, bad, few, many, one};
 use crate::access::Asker;
 use crate::observe::{Event, Listener, within};
 use crate::query::Name;
@@ -40,24 +41,45 @@ struct Request {
     filters: Vec<Pair>,
 }
 
+const FOLLOW: Parameter = one(
+    "follow",
+    Form::OneOf(&["0", "1", "false", "true", ""]),
+    "Go on with what comes, until the connection is closed",
+);
+const LAST: Parameter = one(
+    "last",
+    Form::UpTo(MOST),
+    "So many of the newest that are kept; default: 1000, and none where what comes is followed",
+);
+
+/// What may be asked: besides these the filters, each of which must hold.
+pub fn parameters() -> Vec<Parameter> {
+    let filters = KEYS.iter().map(|it| many(it.name, Form::Text, it.help));
+    [FOLLOW, LAST].into_iter().chain(filters).collect()
+}
+
 impl Request {
-    fn parse(pairs: Vec<(String, String)>) -> Result<Self, String> {
+    fn parse(pairs: Vec<(String, String)>) -> Result<Self, Problem> {
+        few(&pairs)?;
         let mut request = Self { follow: false, last: None, filters: Vec::new() };
         for (key, value) in pairs {
-            match (key.as_str(), value.as_str()) {
-                ("follow", "" | "1" | "true") => request.follow = true,
-                ("follow", "0" | "false") => request.follow = false,
-                ("follow", _) => return Err("follow: expected 1 or 0".to_owned()),
-                ("last", number) => {
-                    let number = number.parse().ok().filter(|it| *it <= MOST);
-                    let wrong = || format!("last: expected a whole number up to {MOST}");
-                    request.last = Some(number.ok_or_else(wrong)?);
+            match key.as_str() {
+                "follow" => {
+                    FOLLOW.check(&value)?;
+                    request.follow = !matches!(value.as_str(), "0" | "false");
                 }
-                _ => request.filters.push(Pair { key, value }),
+                "last" => {
+                    LAST.check(&value)?;
+                    request.last = value.parse().ok();
+                }
+                _ => {
+                    many("filter", Form::Text, "").check(&value)?;
+                    request.filters.push(Pair { key, value });
+                }
             }
         }
         let pairs = request.filters.iter().map(|it| (it.key.as_str(), it.value.as_str()));
-        Filter::parse(pairs).map_err(|error| error.to_string())?;
+        Filter::parse(pairs).map_err(bad)?;
         Ok(request)
     }
 }
@@ -68,7 +90,7 @@ pub async fn records(
     query: Pairs,
 ) -> Result<Response, Problem> {
     let pairs = query.map_err(bad)?.0;
-    let Request { follow, last, filters } = Request::parse(pairs).map_err(bad)?;
+    let Request { follow, last, filters } = Request::parse(pairs)?;
     let timed = filters.iter().any(|it| it.key == "since");
     let most = match last {
         Some(last) => last,
@@ -257,13 +279,16 @@ mod tests {
                     assert_eq!(Ok((it.follow, it.last, it.filters.len())), expected);
                 }
                 (Err(error), expected) => {
-                    assert!(error.starts_with(expected.unwrap_err()), "{error}");
+                    let error = format!("{error:?}");
+                    assert!(error.contains(expected.unwrap_err()), "{error}");
                 }
             }
         };
         check(&[], Ok((false, None, 0)));
         check(&[("follow", "1"), ("last", "5"), ("pod", "a")], Ok((true, Some(5), 1)));
-        check(&[("last", "1000000")], Err("last: expected"));
+        check(&[("last", "1000000")], Err("expected a whole number up to 10000"));
+        check(&[("follow", "maybe")], Err("follow"));
+        check(&[("pod", &"x".repeat(1025))], Err("at most 1024 characters"));
         check(&[("port", "x")], Err("filter port"));
         check(&[("pods", "x")], Err("unknown filter"));
     }

@@ -36,6 +36,8 @@ pub enum Form {
     Measure,
     /// `NAMESPACE/KIND/NAME`.
     Workload,
+    /// From 0 to so many.
+    UpTo(usize),
     /// From 1 to `most`.
     Limit {
         usual: usize,
@@ -86,9 +88,7 @@ impl Request {
     /// The parameter is named, and what may be given.
     pub fn parse(query: Pairs, declared: &[Parameter]) -> Result<Self, Problem> {
         let Query(pairs) = query.map_err(bad)?;
-        if pairs.len() > MOST_PARAMETERS {
-            return Err(bad(format!("more than {MOST_PARAMETERS} parameters")));
-        }
+        few(&pairs)?;
         for (place, (name, value)) in pairs.iter().enumerate() {
             let Some(parameter) = declared.iter().find(|it| it.name == name) else {
                 let name = model::text::printable(name.as_bytes());
@@ -148,8 +148,19 @@ impl Request {
     }
 }
 
+/// # Errors
+/// There are more than anybody needs.
+pub fn few(pairs: &[(String, String)]) -> Result<(), Problem> {
+    match pairs.len() {
+        0..=MOST_PARAMETERS => Ok(()),
+        _ => Err(bad(format!("more than {MOST_PARAMETERS} parameters"))),
+    }
+}
+
 impl Parameter {
-    fn check(&self, value: &str) -> Result<(), Problem> {
+    /// # Errors
+    /// The value is not of its form.
+    pub fn check(&self, value: &str) -> Result<(), Problem> {
         let shown = || model::text::printable(value.as_bytes());
         let expected = match self.form {
             Form::Time if moment(value, Timestamp::now()).is_none() => {
@@ -175,6 +186,10 @@ impl Parameter {
             Form::Compare => match value.parse::<Compare>() {
                 Ok(_) => return Ok(()),
                 Err(()) => EARLIER.to_owned(),
+            },
+            Form::UpTo(most) => match value.parse::<usize>() {
+                Ok(number) if number <= most => return Ok(()),
+                _ => format!("a whole number up to {most}"),
             },
             Form::Limit { most, .. } => match value.parse::<usize>() {
                 Ok(limit) if (1..=most).contains(&limit) => return Ok(()),

@@ -8,6 +8,9 @@ use crate::fixture::{Hub, hub, tell};
 const REFUSED: &str = r#"
 [checks.negative_data_rejection]
 expected-statuses = ["400", "403", "404", "431"]
+# What is followed has no end.
+[parameters]
+"query.follow" = "0"
 "#;
 /// Of values that fit each other, as no description can say: so that most questions have an answer.
 const FITTING: &str = r#"
@@ -24,7 +27,9 @@ fn no_question_is_answered_otherwise_than_described() {
     let _told = tell(&hub);
     // What fits each parameter need not fit the others: a `since` that is not before `until`.
     fuzz(&hub, REFUSED, &["--exclude-checks=positive_data_acceptance", "--max-examples=30"]);
-    fuzz(&hub, FITTING, &["--mode=positive", "--max-examples=20"]);
+    // Of filters the description says that they are texts; what they may be depends on the filter.
+    let fitting = ["--mode=positive", "--max-examples=20", "--exclude-path=/api/v1/records"];
+    fuzz(&hub, FITTING, &fitting);
     hub.app.shutdown().unwrap();
 }
 
