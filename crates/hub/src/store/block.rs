@@ -74,7 +74,7 @@ struct Building {
 
 impl Building {
     fn new(level: Level, time_s: u64) -> Self {
-        Self { level, time_s, first: 0, writer: Writer::default(), done: Vec::new() }
+        Self { level, time_s, first: 0, writer: Writer::paired(), done: Vec::new() }
     }
 
     fn push(&mut self, edge: u32, values: &Values) {
@@ -93,7 +93,7 @@ impl Building {
     }
 
     fn close(&mut self) {
-        let writer = std::mem::take(&mut self.writer);
+        let writer = std::mem::replace(&mut self.writer, Writer::paired());
         if writer.rows() == 0 {
             return;
         }

@@ -163,7 +163,7 @@ fn another_versions_history_is_left_alone() {
     connection.pragma_update(None, "user_version", 9).unwrap();
     drop(connection);
     let error = Sqlite::open(&path, 0, RETENTION_S).err().unwrap().to_string();
-    assert!(error.contains("another version (9, not 1)"), "{error}");
+    assert!(error.contains("another version (9, not 2)"), "{error}");
     std::fs::write(&path, "not a database at all").unwrap();
     assert!(Sqlite::open(&path, 0, RETENTION_S).is_err());
 }

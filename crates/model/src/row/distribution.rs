@@ -1,8 +1,8 @@
 //! Durations in exponential buckets, of which only those that hold something are kept.
 
-/// Four buckets for each doubling: bucket `i` holds `2^(i/4) <= ns < 2^((i+1)/4)`, and 0 ns counts as 1. That is the
-/// base of OpenTelemetry's exponential histograms at scale 2 (a value is at most 9 % from its bucket's middle), and all
-/// of `u64` has 256 buckets: an index is a byte.
+/// Two buckets for each doubling: bucket `i` holds `2^(i/2) <= ns < 2^((i+1)/2)`, and 0 ns counts as 1. That is the base
+/// of OpenTelemetry's exponential histograms at scale 1 (a value is at most 19 % from its bucket's middle, and a quantile
+/// is interpolated within it), and all of `u64` has 128 buckets: an index is a byte.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Distribution {
     /// Of all values, in nanoseconds.
@@ -12,27 +12,36 @@ pub struct Distribution {
     buckets: Vec<(u8, u64)>,
 }
 
-/// 2^(1/4), 2^(1/2) and 2^(3/4), with 63 bits behind the point.
-const QUARTERS: [u64; 3] = [0x9837_F051_8DB8_A96F, 0xB504_F333_F9DE_6484, 0xD744_FCCA_D69D_6AF4];
+/// Indices are below it.
+pub const BUCKETS: usize = 128;
+/// 2^(1/2), with 63 bits behind the point.
+const HALF: u64 = 0xB504_F333_F9DE_6484;
+/// A bucket's width, of its least value.
+const WIDTH: f64 = std::f64::consts::SQRT_2 - 1.0;
+/// In how many steps a bucket is divided to say where in it the greatest value is: steps of 1.3 %.
+const MAX_STEPS: f64 = 31.0;
+/// In how many steps what the sum of all values may be is divided, to say what it is: steps of 0.7 %.
+const SUM_STEPS: f64 = 63.0;
 
 fn bucket(ns: u64) -> u8 {
     let ns = ns.max(1);
     let zeros = ns.leading_zeros();
-    let mantissa = ns << zeros;
-    let quarter = QUARTERS.iter().filter(|bound| mantissa >= **bound).count() as u32;
-    ((63 - zeros) * 4 + quarter) as u8
+    ((63 - zeros) * 2 + u32::from(ns << zeros >= HALF)) as u8
 }
 
 /// The least that is in the bucket.
 fn lower(bucket: u8) -> f64 {
-    (f64::from(bucket) / 4.0).exp2()
+    let doublings = (1_u64 << (bucket / 2).min(63)) as f64;
+    if bucket.is_multiple_of(2) { doublings } else { doublings * std::f64::consts::SQRT_2 }
 }
 
-/// In how many steps a bucket is divided to say where in it the greatest value is: steps of 0.07 %.
-const STEPS: f64 = 255.0;
-
 fn width(bucket: u8) -> f64 {
-    lower(bucket) * (0.25_f64.exp2() - 1.0)
+    lower(bucket) * WIDTH
+}
+
+/// Which of `steps` is nearest to `part` of all.
+fn step(part: f64, steps: f64) -> u8 {
+    (part * steps).round().clamp(0.0, steps) as u8
 }
 
 impl Distribution {
@@ -74,13 +83,42 @@ impl Distribution {
     /// Where in the last bucket the greatest value is: all of it in one byte.
     pub fn max_step(&self) -> u8 {
         let Some((last, _)) = self.buckets.last() else { return 0 };
-        let part = (self.max_ns as f64 - lower(*last)) / width(*last);
-        (part * STEPS).round().clamp(0.0, STEPS) as u8
+        step((self.max_ns as f64 - lower(*last)) / width(*last), MAX_STEPS)
     }
 
     /// The value of which [`Self::max_step`] told.
     pub fn max_ns_of(last: u8, step: u8) -> u64 {
-        (lower(last) + width(last) * f64::from(step) / STEPS).round() as u64
+        (lower(last) + width(last) * f64::from(step) / MAX_STEPS).round() as u64
+    }
+
+    /// Where the sum is between what it is if all values were their buckets' least, and their greatest.
+    pub fn sum_step(&self) -> u8 {
+        let least = self.least_sum_ns();
+        if least > 0.0 { step((self.sum_ns as f64 / least - 1.0) / WIDTH, SUM_STEPS) } else { 0 }
+    }
+
+    /// The sum of which [`Self::sum_step`] told. `least_ns`: [`Self::least_ns`] of each bucket, times its count.
+    pub fn sum_ns_of(least_ns: f64, step: u8) -> u64 {
+        (least_ns * (1.0 + WIDTH * f64::from(step) / SUM_STEPS)).round() as u64
+    }
+
+    /// The least value of a bucket.
+    pub fn least_ns(bucket: u8) -> f64 {
+        lower(bucket)
+    }
+
+    fn least_sum_ns(&self) -> f64 {
+        self.buckets.iter().map(|(index, count)| lower(*index) * *count as f64).sum()
+    }
+
+    /// With its sum and its greatest value as steps tell them.
+    pub fn told(&self) -> Self {
+        let (sum, max) = (self.sum_step(), self.max_step());
+        Self {
+            sum_ns: Self::sum_ns_of(self.least_sum_ns(), sum),
+            max_ns: self.buckets.last().map_or(0, |(last, _)| Self::max_ns_of(*last, max)),
+            buckets: self.buckets.clone(),
+        }
     }
 
     pub fn buckets(&self) -> &[(u8, u64)] {
@@ -106,7 +144,7 @@ impl Distribution {
             if upto as f64 >= rank {
                 // Evenly spread on the logarithmic scale within the bucket.
                 let part = (rank - before as f64) / *count as f64;
-                let ns = lower(*index) * (part.clamp(0.0, 1.0) / 4.0).exp2();
+                let ns = lower(*index) * (part.clamp(0.0, 1.0) / 2.0).exp2();
                 return Some(ns.min(self.max_ns as f64));
             }
             before = upto;
@@ -126,12 +164,12 @@ mod tests {
         let check = |ns, expected| assert_eq!(bucket(ns), expected, "{ns}");
         check(0, 0);
         check(1, 0);
-        check(2, 4);
-        check(3, 6);
-        check(1024, 40);
-        check(1217, 40);
-        check(1218, 41);
-        check(u64::MAX, 255);
+        check(2, 2);
+        check(3, 3);
+        check(1024, 20);
+        check(1448, 20);
+        check(1449, 21);
+        check(u64::MAX, 127);
     }
 
     #[test]
@@ -154,7 +192,7 @@ mod tests {
             let index = bucket(ns);
             // A double has 53 bits.
             prop_assert!(lower(index) <= ns.max(1) as f64 * (1.0 + 1e-12));
-            prop_assert!(index == 255 || ns as f64 <= lower(index + 1) * (1.0 + 1e-12));
+            prop_assert!(index == 127 || ns as f64 <= lower(index + 1) * (1.0 + 1e-12));
         }
 
         #[test]
@@ -163,10 +201,22 @@ mod tests {
             it.observe(ns);
             let last = it.buckets()[0].0;
             let told = Distribution::max_ns_of(last, it.max_step());
-            prop_assert!((told as f64 / ns as f64 - 1.0).abs() < 5e-4, "{} for {}", told, ns);
+            let least = (ns as f64 * 7e-3).max(0.5);
+            prop_assert!((told as f64 - ns as f64).abs() <= least, "{} for {}", told, ns);
             // Told once more it stays what it is.
             let again = Distribution::from_parts(ns, told, [(last, 1)]);
             prop_assert_eq!(Distribution::max_ns_of(last, again.max_step()), told);
+        }
+
+        #[test]
+        fn the_sum_is_told_in_a_byte(all in proptest::collection::vec(1_u64..1 << 50, 1..40)) {
+            let mut it = Distribution::default();
+            all.iter().for_each(|ns| it.observe(*ns));
+            let told = it.told();
+            let most = (it.sum_ns as f64 * 3.5e-3).max(0.5);
+            prop_assert!((told.sum_ns as f64 - it.sum_ns as f64).abs() <= most, "{told:?} for {it:?}");
+            // Told once more it stays what it is.
+            prop_assert_eq!(told.told(), told);
         }
 
         #[test]

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use crate::measure::{DISTRIBUTIONS, SUMS};
 use crate::{Direction, Measure, Protocol};
 
-pub use distribution::Distribution;
+pub use distribution::{BUCKETS, Distribution};
 pub use end::End;
 pub use extract::port;
 

@@ -1,28 +1,35 @@
 //! A block, row by row.
 
 use model::Measure;
+use model::row::{BUCKETS, Distribution};
 
+use super::directory::Directory;
+use super::neighbours::{Neighbours, apply, guide};
 use super::number::{byte, split, take};
-use super::{DISTRIBUTION, MAX_ROWS, Malformed, Sum, VERSION};
+use super::{Malformed, Sum, of_distribution, of_sum, streams};
 
 /// Stands before the first row, at a row, or behind the last.
 #[derive(Clone, Debug)]
 pub struct Reader<'a> {
+    paired: bool,
     rows: usize,
     /// Of the row after this one.
     next: usize,
     id: u32,
     ids: &'a [u8],
     columns: Vec<Column<'a>>,
+    neighbours: Neighbours,
 }
 
 #[derive(Clone, Debug)]
 struct Column<'a> {
     measure: Measure,
+    /// Else it is read for what others are expected to be.
+    wanted: bool,
     /// Empty: every row has it.
     presence: &'a [u8],
     /// What follows.
-    streams: [&'a [u8]; DISTRIBUTION],
+    streams: [&'a [u8]; of_distribution::STREAMS],
 }
 
 impl<'a> Reader<'a> {
@@ -38,51 +45,32 @@ impl<'a> Reader<'a> {
     /// As [`Self::new`].
     pub fn of(mut block: &'a [u8], wanted: impl Fn(Measure) -> bool) -> Result<Self, Malformed> {
         let head = &mut block;
-        if byte(head)? != VERSION {
-            return Err(Malformed("of another version"));
-        }
-        let rows = length(head)?;
-        if rows > MAX_ROWS {
-            return Err(Malformed("too many rows"));
-        }
-        let columns = length(head)?;
-        let ids = length(head)?;
-        // Each is some bytes of the head: there can be no more than these.
-        if columns > head.len() {
-            return Err(Malformed("too many columns"));
-        }
-        let mut directory = Vec::with_capacity(columns.min(Measure::ALL.len()));
-        for _ in 0..columns {
-            let (code, presence, streams) = (take(head)?, length(head)?, length(head)?);
-            if streams > DISTRIBUTION {
-                return Err(Malformed("too many streams"));
-            }
-            let mut lengths = [0; DISTRIBUTION];
-            for stream in &mut lengths[..streams] {
-                *stream = length(head)?;
-            }
-            directory.push((code, presence, streams, lengths));
-        }
+        let Directory { paired, rows, ids, columns: directory } = Directory::take(head)?;
         let ids = split(head, ids)?;
+        let needed = |measure| {
+            let guides = |it: &Measure| wanted(*it) && guide(*it) == Some(measure);
+            wanted(measure) || Measure::ALL.iter().any(guides)
+        };
         let mut columns = Vec::with_capacity(directory.len().min(Measure::ALL.len()));
-        for (code, presence, streams, lengths) in directory {
-            let presence = split(head, presence)?;
+        for lengths in directory {
+            let presence = split(head, lengths.presence)?;
             if !presence.is_empty() && presence.len() != rows.div_ceil(8) {
                 return Err(Malformed("presence"));
             }
-            let mut parts: [&[u8]; DISTRIBUTION] = [&[]; DISTRIBUTION];
-            for (part, length) in parts.iter_mut().zip(lengths) {
+            let mut parts: [&[u8]; of_distribution::STREAMS] = [&[]; of_distribution::STREAMS];
+            for (part, length) in parts.iter_mut().zip(lengths.streams) {
                 *part = split(head, length)?;
             }
-            let Some(measure) = Measure::from_code(code) else { continue };
-            if streams != if measure.is_distribution() { DISTRIBUTION } else { 1 } {
+            let Some(measure) = Measure::from_code(lengths.code) else { continue };
+            if lengths.count != streams(measure) {
                 return Err(Malformed("a measure of another shape"));
             }
-            if wanted(measure) {
-                columns.push(Column { measure, presence, streams: parts });
+            if needed(measure) {
+                columns.push(Column { measure, wanted: wanted(measure), presence, streams: parts });
             }
         }
-        Ok(Self { rows, next: 0, id: 0, ids, columns })
+        let neighbours = Neighbours::default();
+        Ok(Self { paired, rows, next: 0, id: 0, ids, columns, neighbours })
     }
 
     pub fn rows(&self) -> usize {
@@ -105,6 +93,7 @@ impl<'a> Reader<'a> {
             _ => step.saturating_add(u64::from(self.id) + 1),
         };
         self.id = u32::try_from(id).map_err(|_| Malformed("an id"))?;
+        self.neighbours.step(self.paired && self.next > 0 && step == 0 && self.id % 2 == 1);
         self.next += 1;
         Ok(Some(self.id))
     }
@@ -115,49 +104,28 @@ impl<'a> Reader<'a> {
     /// The block is malformed.
     #[inline]
     pub fn add_to(&mut self, sum: &mut Sum) -> Result<(), Malformed> {
-        let row = self.next - 1;
-        for column in &mut self.columns {
-            if !column.has(row) {
-                continue;
-            }
-            let [first, counts, sums, greatest] = &mut column.streams;
-            if !column.measure.is_distribution() {
-                sum.add(column.measure, take(first)?);
-                continue;
-            }
-            let distribution = sum.distribution(column.measure);
-            let mut next = 0_u64;
-            for _ in 0..take(first)? {
-                let index = next.saturating_add(take(first)?);
-                let index = u8::try_from(index).map_err(|_| Malformed("a bucket"))?;
-                distribution.add(index, take(counts)?);
-                next = u64::from(index) + 1;
-            }
-            distribution.end(take(sums)?, next.checked_sub(1).map(|it| it as u8), byte(greatest)?);
-        }
-        Ok(())
+        self.read(Some(sum))
     }
 
     /// # Errors
     /// The block is malformed.
     #[inline]
     pub fn skip(&mut self) -> Result<(), Malformed> {
-        let row = self.next - 1;
-        for column in &mut self.columns {
-            if !column.has(row) {
+        self.read(None)
+    }
+
+    #[inline]
+    fn read(&mut self, mut sum: Option<&mut Sum>) -> Result<(), Malformed> {
+        let Self { next, columns, neighbours, .. } = self;
+        for column in columns {
+            if !column.has(*next - 1) {
                 continue;
             }
-            let [first, counts, sums, greatest] = &mut column.streams;
-            if !column.measure.is_distribution() {
-                take(first)?;
-                continue;
+            let sum = sum.as_deref_mut().filter(|_| column.wanted);
+            match column.measure.is_distribution() {
+                true => column.distribution(neighbours, sum)?,
+                false => column.sum(neighbours, sum)?,
             }
-            for _ in 0..take(first)? {
-                take(first)?;
-                take(counts)?;
-            }
-            take(sums)?;
-            byte(greatest)?;
         }
         Ok(())
     }
@@ -169,8 +137,65 @@ impl Column<'_> {
         self.presence.is_empty()
             || self.presence.get(row / 8).is_some_and(|byte| byte & 1 << (row % 8) != 0)
     }
-}
 
-fn length(bytes: &mut &[u8]) -> Result<usize, Malformed> {
-    usize::try_from(take(bytes)?).map_err(|_| Malformed("a length"))
+    #[inline]
+    fn sum(&mut self, neighbours: &mut Neighbours, sum: Option<&mut Sum>) -> Result<(), Malformed> {
+        let value = match neighbours.expected(self.measure) {
+            Some(expected) => apply(expected, take(&mut self.streams[of_sum::BESIDE])?),
+            None => take(&mut self.streams[of_sum::ALONE])?,
+        };
+        neighbours.see(self.measure, value);
+        if let Some(sum) = sum {
+            sum.add(self.measure, value);
+        }
+        Ok(())
+    }
+
+    #[inline]
+    fn distribution(
+        &mut self,
+        neighbours: &mut Neighbours,
+        sum: Option<&mut Sum>,
+    ) -> Result<(), Malformed> {
+        let Self { measure, streams, .. } = self;
+        let beside = neighbours.expected(*measure);
+        let total = match beside {
+            Some(expected) => apply(expected, take(&mut streams[of_distribution::TOTAL_BESIDE])?),
+            None => apply(neighbours.guess(*measure), take(&mut streams[of_distribution::TOTAL])?),
+        };
+        let first = match beside {
+            Some(_) => apply(
+                neighbours.first(*measure).into(),
+                take(&mut streams[of_distribution::FIRST_BESIDE])?,
+            ),
+            None => byte(&mut streams[of_distribution::FIRST])?.into(),
+        };
+        let mut to = sum.map(|it| it.distribution(*measure));
+        let (mut left, mut next, mut least_ns) = (total, first, 0.0);
+        while left > 0 {
+            let count = take(&mut streams[of_distribution::counts(left)])?;
+            if count == 0 {
+                let more = take(&mut streams[of_distribution::EMPTY])?;
+                next = next.saturating_add(more).saturating_add(1);
+                continue;
+            }
+            let index = u8::try_from(next).ok().filter(|it| usize::from(*it) < BUCKETS);
+            let index = index.ok_or(Malformed("a bucket"))?;
+            left = left.checked_sub(count).ok_or(Malformed("a count"))?;
+            if let Some(to) = &mut to {
+                to.add(index, count);
+                least_ns += Distribution::least_ns(index) * count as f64;
+            }
+            next += 1;
+        }
+        let greatest = byte(&mut streams[of_distribution::GREATEST])?;
+        let step = byte(&mut streams[of_distribution::SUM])?;
+        if let Some(to) = to {
+            let last = (total > 0).then(|| next as u8 - 1);
+            to.end(Distribution::sum_ns_of(least_ns, step), last, greatest);
+        }
+        neighbours.see(*measure, total);
+        neighbours.see_first(*measure, first as u8);
+        Ok(())
+    }
 }

@@ -1,7 +1,7 @@
 //! Where rows are added up: distributions lie open, so that a bucket is one addition.
 
 use model::Measure;
-use model::row::{Distribution, Values};
+use model::row::{BUCKETS, Distribution, Values};
 
 pub struct Sum {
     present: u64,
@@ -12,9 +12,9 @@ pub struct Sum {
 
 /// A distribution with all its buckets.
 pub struct Open {
-    counts: [u64; 256],
+    counts: [u64; BUCKETS],
     /// The buckets from the first to before the second have been touched.
-    touched: (u16, u16),
+    touched: (u8, u8),
     sum_ns: u64,
     /// The last bucket and where in it the greatest value is: it orders as the value.
     greatest: Option<(u8, u8)>,
@@ -22,7 +22,7 @@ pub struct Open {
 
 impl Default for Open {
     fn default() -> Self {
-        Self { counts: [0; 256], touched: (256, 0), sum_ns: 0, greatest: None }
+        Self { counts: [0; BUCKETS], touched: (u8::MAX, 0), sum_ns: 0, greatest: None }
     }
 }
 
@@ -71,10 +71,10 @@ impl Sum {
 }
 
 impl Open {
+    /// `index`: below [`BUCKETS`].
     #[inline]
     pub fn add(&mut self, index: u8, count: u64) {
-        let place = u16::from(index);
-        self.touched = (self.touched.0.min(place), self.touched.1.max(place + 1));
+        self.touched = (self.touched.0.min(index), self.touched.1.max(index + 1));
         let sum = &mut self.counts[index as usize];
         *sum = sum.saturating_add(count);
     }
@@ -87,10 +87,10 @@ impl Open {
     }
 
     fn take(&mut self) -> Distribution {
-        let (from, until) = std::mem::replace(&mut self.touched, (256, 0));
+        let (from, until) = std::mem::replace(&mut self.touched, (u8::MAX, 0));
         let buckets = (from..until).filter_map(|index| {
             let count = std::mem::take(&mut self.counts[index as usize]);
-            (count > 0).then_some((index as u8, count))
+            (count > 0).then_some((index, count))
         });
         let buckets: Vec<(u8, u64)> = buckets.collect();
         Distribution::from_parts(

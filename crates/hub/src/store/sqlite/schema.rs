@@ -7,7 +7,7 @@ use rusqlite::Connection;
 
 use super::super::Error;
 
-const VERSION: i64 = 1;
+const VERSION: i64 = 2;
 
 /// `block` is asked for by level and time only; its index has all but the data, so that data is read only where memory
 /// does not have it.
