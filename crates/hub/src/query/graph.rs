@@ -3,12 +3,12 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use hashbrown::HashMap;
 use hashbrown::hash_map::Entry;
+use hashbrown::{Equivalent, HashMap};
 use model::row::{End, Values};
 use model::{Direction, Measure, Protocol};
 
-use super::{Answered, Query, Select, Way};
+use super::{Answered, Ends, Query, Select, Way};
 use crate::store::Error;
 
 /// What is one node of the graph.
@@ -78,7 +78,7 @@ pub fn graph(
     // Else several pairs of workloads may show as one.
     let whole = group == Group::Workload && select.scope.is_all();
     let mut observed = Observed::default();
-    let answered = query.sums(times_s, select, |key, values| {
+    let answered = query.sums(times_s, select, Ends::Source, |key, values| {
         let shown = select.shown(key);
         let source = nodes.number(&shown.source);
         let destination = nodes.number(&shown.destination);
@@ -182,6 +182,24 @@ impl Graph {
     }
 }
 
+impl GraphNode {
+    fn is_in(&mut self, zone: &Arc<str>) {
+        if self.zone != *zone {
+            self.zone = Arc::default();
+        }
+    }
+}
+
+/// To be looked up without a copy.
+#[derive(Hash)]
+struct Known<'a>([&'a str; 3]);
+
+impl Equivalent<[Arc<str>; 3]> for Known<'_> {
+    fn equivalent(&self, key: &[Arc<str>; 3]) -> bool {
+        self.0.iter().zip(key).all(|(known, text)| **known == **text)
+    }
+}
+
 struct Nodes {
     group: Group,
     numbers: HashMap<[Arc<str>; 3], usize>,
@@ -194,6 +212,13 @@ impl Nodes {
     }
 
     fn number(&mut self, end: &End) -> usize {
+        if self.group == Group::Workload {
+            let known = self.numbers.get(&Known([&end.namespace, &end.kind, &end.name])).copied();
+            if let Some(number) = known {
+                self.nodes[number].is_in(&end.zone);
+                return number;
+            }
+        }
         let known = |text: &Arc<str>| match text.is_empty() {
             true => Arc::from("unknown"),
             false => text.clone(),
@@ -209,10 +234,7 @@ impl Nodes {
         };
         let key = [namespace, kind, name];
         if let Some(number) = self.numbers.get(&key) {
-            let node = &mut self.nodes[*number];
-            if node.zone != end.zone {
-                node.zone = Arc::default();
-            }
+            self.nodes[*number].is_in(&end.zone);
             return *number;
         }
         let number = self.nodes.len();

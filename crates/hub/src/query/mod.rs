@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 use model::row::{End, Key, Values};
 use model::{Direction, Protocol};
-use proto::columns::merge;
+use proto::columns::{Reader, merge};
 
 use crate::ingest::Ingest;
 use crate::store::{Block, Edges, Error, Level, Loss};
@@ -54,6 +54,14 @@ struct Covered {
     blocks: Vec<Arc<Block>>,
     times_s: Range<u64>,
     step_s: u64,
+}
+
+/// Which rows of an edge are asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ends {
+    Both,
+    /// Not what the destination's end saw, where it lies beside what the source's did.
+    Source,
 }
 
 /// A blocking view on all that is stored.
@@ -103,7 +111,8 @@ impl Query {
     /// The store cannot be read.
     pub fn share(&self, times_s: Range<u64>, select: &Select) -> Result<Share, Error> {
         let mut rows = Vec::new();
-        let own = self.own(times_s, select, |key, values| rows.push((key.clone(), values)))?;
+        let give = |key: &Arc<Key>, values| rows.push((key.clone(), values));
+        let own = self.own(times_s, select, Ends::Both, give)?;
         let Answered { times_s, step_s, missing, .. } = own;
         Ok(Share { times_s, step_s, missing, rows })
     }
@@ -128,9 +137,10 @@ impl Query {
         &self,
         times_s: Range<u64>,
         select: &Select,
+        ends: Ends,
         mut give: impl FnMut(&Arc<Key>, Values),
     ) -> Result<Answered<()>, Error> {
-        let mut sums = self.own(times_s, select, &mut give)?;
+        let mut sums = self.own(times_s, select, ends, &mut give)?;
         let others = self.others.wait();
         sums.missing.extend(others.losses());
         for part in others.answers {
@@ -147,11 +157,19 @@ impl Query {
         &self,
         times_s: Range<u64>,
         select: &Select,
+        ends: Ends,
         mut give: impl FnMut(&Arc<Key>, Values),
     ) -> Result<Answered<()>, Error> {
         let edges = self.ingest.catalogue.edges();
         let Covered { blocks, times_s, step_s } = self.blocks(times_s)?;
-        let wanted = |edge: u32| key(&edges, edge).is_some_and(|key| select.matches(key));
+        let seen = match ends {
+            Ends::Source => seen(&blocks, edges.len()),
+            Ends::Both => Vec::new(),
+        };
+        let wanted = |edge: u32| {
+            key(&edges, edge)
+                .is_some_and(|it| select.matches(it) && !is_second(&edges, &seen, edge))
+        };
         // Two halves at once where there is much to read; a hub has two threads for such work.
         let half = if blocks.len() >= MANY { blocks.len() / 2 } else { 0 };
         let (first, second) = blocks.split_at(half);
@@ -172,7 +190,37 @@ impl Query {
 }
 
 /// From so many blocks on they are read by two threads.
-const MANY: usize = 12;
+const MANY: usize = 6;
+
+/// Of which edges there are rows.
+fn seen(blocks: &[Arc<Block>], edges: usize) -> Vec<bool> {
+    let mut seen = vec![false; edges];
+    for block in blocks {
+        // What is damaged is told when it is read.
+        let Ok(mut reader) = Reader::of(&block.columns, |_| false) else { continue };
+        while let Ok(Some(edge)) = reader.advance() {
+            if let Some(seen) = seen.get_mut(edge as usize) {
+                *seen = true;
+            }
+        }
+    }
+    seen
+}
+
+/// Whether it is the destination's end of an edge whose source's end is among those `seen`.
+fn is_second(edges: &Edges, seen: &[bool], edge: u32) -> bool {
+    let first = edge ^ 1;
+    if edge.is_multiple_of(2) || !seen.get(first as usize).is_some_and(|seen| *seen) {
+        return false;
+    }
+    let (Some(first), Some(second)) = (key(edges, first), key(edges, edge)) else { return false };
+    first.direction == Direction::Egress
+        && second.direction == Direction::Ingress
+        && (first.protocol, first.port) == (second.protocol, second.port)
+        && (second.service.is_empty() || second.service == first.service)
+        && first.source == second.source
+        && first.destination == second.destination
+}
 
 /// The sums of the edges that are wanted, in their order.
 fn rows(blocks: &[Arc<Block>], wanted: &impl Fn(u32) -> bool) -> Vec<(u32, Values)> {

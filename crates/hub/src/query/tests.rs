@@ -261,3 +261,26 @@ fn an_answer_is_the_same_whatever_levels_it_comes_from() {
     let (times_s, _) = sum(NOW_S + 70..NOW_S + 230);
     assert_eq!(times_s, NOW_S + 60..NOW_S + 240);
 }
+
+#[test]
+fn what_comes_late_is_in_an_answer_that_was_kept() {
+    let mut cluster = cluster();
+    let both = |bytes| {
+        [Direction::Egress, Direction::Ingress]
+            .map(|end| ("shop/Deployment/web", "shop/Deployment/cart", end, bytes))
+    };
+    for minute in 0..30 {
+        cluster.observe(NOW_S + 60 * minute, &both(1));
+    }
+    let select = Select::default();
+    let sum = |bytes| vec![format!("shop/Deployment/web shop/Deployment/cart {bytes}")];
+    for _ in 0..2 {
+        assert_eq!(cluster.graph(&select, Group::Workload), sum(30));
+    }
+    cluster.observe(NOW_S + 300, &both(5));
+    assert_eq!(cluster.graph(&select, Group::Workload), sum(35));
+    assert_eq!(
+        cluster.graph(&select, Group::Namespace),
+        ["shop/Namespace/shop shop/Namespace/shop 35"]
+    );
+}

@@ -7,7 +7,7 @@ use hashbrown::HashMap;
 use model::row::{End, Values};
 use model::{Protocol, Scope};
 
-use super::{Answered, Name, Query, Select, Sides, Way};
+use super::{Answered, Ends, Name, Query, Select, Sides, Way};
 use crate::store::Error;
 
 /// Its values as its own end was observed, else as others' were.
@@ -65,7 +65,7 @@ impl Found {
         select: &Select,
     ) -> Result<(Self, Answered<()>), Error> {
         let mut found = Self::default();
-        let answered = query.sums(times_s, select, |key, values| {
+        let answered = query.sums(times_s, select, Ends::Both, |key, values| {
             let key = select.shown(key);
             let source = found.number(&key.source);
             let destination = found.number(&key.destination);
