@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use hashbrown::HashMap;
 use model::Timestamp;
@@ -18,10 +18,13 @@ use crate::store::{Block, Commit, Error, Level, blocks, sum};
 pub const FLUSH_AFTER_S: u64 = 3;
 /// How long after the end of an interval the next level is made of it: what comes later is added to both.
 const FOLD_AFTER_S: u64 = 15;
+/// So long after the start there is a flush each second: agents have waited for a hub that stores what they have.
+const EAGER: Duration = Duration::from_secs(10);
 
 /// Flushes after each interval, until cancelled, and then once more.
 pub async fn flush_regularly(ingest: Arc<Ingest>, cancel: CancellationToken) {
     let mut failing = false;
+    let began = Instant::now();
     loop {
         let now = Timestamp::now();
         let step = Level::TenSeconds.seconds();
@@ -29,6 +32,7 @@ pub async fn flush_regularly(ingest: Arc<Ingest>, cancel: CancellationToken) {
         let next_s =
             Level::TenSeconds.floor(now_s.saturating_sub(FLUSH_AFTER_S)) + step + FLUSH_AFTER_S;
         let wait = Timestamp(next_s * 1_000_000_000).since(now).max(Duration::from_millis(100));
+        let wait = if began.elapsed() < EAGER { wait.min(EAGER / 10) } else { wait };
         let wait = async {
             tokio::select! {
                 () = tokio::time::sleep(wait) => {}
