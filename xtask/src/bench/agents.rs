@@ -8,6 +8,7 @@ use sim::Cgroup;
 use super::child::Child;
 use super::fleet::{Answer, Order, Synced};
 use super::lab::Lab;
+use super::reporters::Told;
 
 /// More than any answer takes beyond the time that is asked for.
 const ANSWER: Duration = Duration::from_secs(60);
@@ -47,11 +48,21 @@ impl<'a> Agents<'a> {
         }
     }
 
+    /// What those that report did since this was last asked.
+    pub fn reported(&mut self, order: &Order) -> Result<Told> {
+        match self.ask(order)? {
+            Answer::Reported(told) => Ok(told),
+            other => bail!("agents answered {other:?}"),
+        }
+    }
+
     fn ask(&mut self, order: &Order) -> Result<Answer> {
         self.child.tell(&serde_json::to_string(order).context("order")?)?;
         let seconds = match order {
-            Order::Connect { seconds, .. } | Order::Await { seconds } => *seconds,
-            Order::Count => 0.0,
+            Order::Connect { seconds, .. }
+            | Order::Await { seconds }
+            | Order::Reported { seconds } => *seconds,
+            Order::Count | Order::Report { .. } => 0.0,
         };
         let limit = ANSWER + Duration::from_secs_f64(seconds);
         let line = self.child.line(&self.lab.interrupt, limit)?;

@@ -21,6 +21,7 @@ use tonic::codec::CompressionEncoding;
 use tonic::transport::Endpoint;
 
 use super::load;
+use super::reporters::{Reporters, Told};
 
 /// Agents come back after a random part of this, as real ones do.
 const PAUSE: Duration = Duration::from_millis(500);
@@ -34,6 +35,10 @@ pub enum Order {
     Await { seconds: f64 },
     /// What came since this was last asked.
     Count,
+    /// So many agents report rows from now on.
+    Report { hub: SocketAddr, agents: usize },
+    /// What they did since this was last asked, when a batch has been acknowledged, or after so many seconds.
+    Reported { seconds: f64 },
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -46,6 +51,7 @@ pub struct Agent {
 pub enum Answer {
     Synced(Synced),
     Told { batches: u64, items: u64 },
+    Reported(Told),
     Failed(String),
 }
 
@@ -76,10 +82,10 @@ pub fn run() -> Result<ExitCode> {
         .enable_all()
         .build()
         .context("a runtime")?;
-    let mut fleet = None;
+    let (mut fleet, mut reporters) = (None, None);
     for line in std::io::stdin().lines() {
         let order: Order = serde_json::from_str(&line.context("stdin")?).context("order")?;
-        let answer = obey(&runtime, &mut fleet, order)
+        let answer = obey(&runtime, &mut fleet, &mut reporters, order)
             .unwrap_or_else(|error| Answer::Failed(format!("{error:#}")));
         let mut out = std::io::stdout().lock();
         serde_json::to_writer(&mut out, &answer).context("stdout")?;
@@ -89,8 +95,25 @@ pub fn run() -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn obey(runtime: &Runtime, fleet: &mut Option<Arc<Fleet>>, order: Order) -> Result<Answer> {
+fn obey(
+    runtime: &Runtime,
+    fleet: &mut Option<Arc<Fleet>>,
+    reporters: &mut Option<Arc<Reporters>>,
+    order: Order,
+) -> Result<Answer> {
     match (order, &fleet) {
+        (Order::Report { hub, agents }, _) => {
+            let started = reporters.get_or_insert_with(|| Reporters::new(hub));
+            for agent in 0..agents {
+                runtime.spawn(started.clone().report(agent));
+            }
+            Ok(Answer::Reported(started.take()))
+        }
+        (Order::Reported { seconds }, _) => {
+            let reporters = reporters.as_ref().context("nobody reports")?;
+            runtime.block_on(reporters.acknowledged(seconds));
+            Ok(Answer::Reported(reporters.take()))
+        }
         (Order::Connect { hub, agents, seconds }, None) => {
             let started = Fleet::new(hub, agents.len());
             for (at, agent) in agents.into_iter().enumerate() {

@@ -1,8 +1,9 @@
 //! What history costs: rows a second, a processor's time for them, bytes on disk, and how long answers take.
 //!
 //! In this process, without the network: batches as agents send them are understood, taken, stored and rolled up by what
-//! the hub runs. Values are drawn for each edge around a rate of its own, over four orders of magnitude.
+//! the hub runs: see [`edges`](super::edges).
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -10,25 +11,19 @@ use anyhow::{Context, Result};
 use hub::config::{Config, History};
 use hub::ingest::{Ingest, Understood};
 use hub::query::{Group, Query, Select, graph};
-use hub::store::{Block, Commit, Level, Sqlite, Store, sample_key};
-use model::row::{Key, Values};
-use model::{Direction, Measure};
+use hub::store::{Block, Commit, Level, Sqlite, Store};
 use proto::Dictionary;
 use proto::columns::{Writer, compress};
 use proto::telemetry::Batch;
 use rustix::time::{ClockId, clock_gettime};
 
+use super::edges::{self, EDGES, NODES, Side, VARIANTS};
 use super::lab::Lab;
 use super::report::Findings;
 use super::row::{Goal, Row, Unit};
 use super::statistics::Summary;
 
 const NAME: &str = "history";
-/// Pairs of workloads: each is observed at both ends, so that there are twice as many rows.
-const EDGES: u32 = 5_000;
-const NODES: u32 = 100;
-/// Different intervals; they are told again and again.
-const VARIANTS: usize = 12;
 const INTERVALS: u64 = 360;
 const DAYS: u64 = 7;
 /// The beginning of an hour.
@@ -50,14 +45,17 @@ fn measure(lab: &Lab, path: &std::path::Path, findings: &mut Findings) -> Result
     let History { memory_bytes, keep_s, .. } = config;
     let store = Arc::new(Sqlite::open(path, memory_bytes, keep_s)?);
     let ingest = Ingest::new(store.clone(), &config, START_S)?;
-    let mut nodes: Vec<Node> = (0..NODES).map(Node::new).collect();
+    let mut nodes = nodes();
 
     let (began, before) = (Instant::now(), cpu_seconds());
-    let mut longest: f64 = 0.0;
+    let (mut longest, mut rows, mut sent) = (0.0_f64, 0, 0);
     for interval in 0..INTERVALS {
+        lab.interrupt.check()?;
         let start_s = START_S + interval * 10;
         for node in &mut nodes {
             let batch = node.batch(interval, start_s);
+            rows += u64::from(batch.rows);
+            sent += batch.columns.len();
             let batch = node.understood.batch(&ingest.catalogue, &node.name, batch)?;
             ingest.take(&node.name, 1, batch, start_s + 10);
         }
@@ -68,7 +66,7 @@ fn measure(lab: &Lab, path: &std::path::Path, findings: &mut Findings) -> Result
     let (seconds, cpu) = (began.elapsed().as_secs_f64(), cpu_seconds() - before);
     // The last minute, and the hour.
     ingest.flush(START_S + 3616)?;
-    let rows = (INTERVALS * u64::from(2 * EDGES)) as f64;
+    let rows = rows as f64;
     let row = |name: &str, unit, value| Row::new(NAME, name, unit, Summary::one(value));
     findings.rows.push(
         row("rows into SQLite, with rollups", Unit::PerSecond, rows / seconds)
@@ -82,23 +80,27 @@ fn measure(lab: &Lab, path: &std::path::Path, findings: &mut Findings) -> Result
     );
     findings.rows.push(row("longest flush", Unit::Microseconds, longest * 1e6));
 
-    let facts = store.facts();
-    // Each edge is two rows, one of each end.
-    let each = |level: Level| {
-        2.0 * facts.bytes[level as usize] as f64 / (facts.rows[level as usize] as f64).max(1.0)
-    };
-    findings.rows.push(
-        row("bytes on disk per edge and minute, of both ends", Unit::Count, each(Level::Minute))
-            .goal(Goal::AtMost(40.0))
-            .peers("140"),
-    );
-    findings.rows.push(row("the same for ten seconds", Unit::Count, each(Level::TenSeconds)));
-    findings.rows.push(row("the same for an hour", Unit::Count, each(Level::Hour)));
+    findings.rows.push(row("bytes from an agent per row", Unit::Count, sent as f64 / rows));
+    for level in Level::ALL {
+        let bytes = file_bytes(&*store, level, &path.with_extension(level.name()))?;
+        let intervals = (3600 / level.seconds()) as f64;
+        let name = format!("bytes on disk per edge and {}, of both ends", level.name());
+        let row = row(&name, Unit::Count, bytes as f64 / intervals / f64::from(EDGES));
+        findings.rows.push(match level {
+            Level::Minute => row.goal(Goal::AtMost(40.0)).peers("140"),
+            _ => row,
+        });
+    }
 
-    days(&*store)?;
+    days(&*store, START_S)?;
     let query = Query::new(ingest);
     let now_s = START_S + 3600;
-    let (_, hour) = ask(&query, now_s - 3590..now_s)?;
+    let (asked_first, hour) = ask(&query, now_s - 3590..now_s)?;
+    findings.rows.push(row(
+        "graph of an hour, 5,000 edges, asked first",
+        Unit::Microseconds,
+        asked_first,
+    ));
     findings.rows.push(
         Row::new(NAME, "graph of an hour, 5,000 edges, warm", Unit::Microseconds, hour)
             .goal(Goal::AtMost(50_000.0)),
@@ -116,10 +118,26 @@ fn measure(lab: &Lab, path: &std::path::Path, findings: &mut Findings) -> Result
     Ok(())
 }
 
-/// The days before, of the hour that was made.
-fn days(store: &dyn Store) -> Result<()> {
-    let hour = store.blocks(Level::Hour, START_S..START_S + 3600)?;
-    for hours in 1..DAYS * 24 {
+/// The size of a database that has nothing else: pages, index and all.
+fn file_bytes(store: &dyn Store, level: Level, path: &std::path::Path) -> Result<u64> {
+    let blocks = store.blocks(level, START_S..START_S + 3600)?;
+    let alone = Sqlite::open(path, 1 << 20, Config::parse("")?.history.keep_s)?;
+    for block in blocks {
+        alone.commit(&Commit { blocks: vec![block], ..Commit::default() })?;
+    }
+    // Whoever closes it last takes over what was written ahead.
+    drop(alone);
+    Ok(std::fs::metadata(path).with_context(|| format!("size of {}", path.display()))?.len())
+}
+
+/// The days before, of the hour that was made: hours of all of them.
+fn days(store: &dyn Store, start_s: u64) -> Result<()> {
+    copies(store, Level::Hour, start_s, 1..DAYS * 24)
+}
+
+fn copies(store: &dyn Store, level: Level, start_s: u64, hours: Range<u64>) -> Result<()> {
+    let hour = store.blocks(level, start_s..start_s + 3600)?;
+    for hours in hours {
         let earlier = |block: &Arc<Block>| {
             Arc::new(Block { time_s: block.time_s - hours * 3600, ..Block::clone(block) })
         };
@@ -129,8 +147,30 @@ fn days(store: &dyn Store) -> Result<()> {
     Ok(())
 }
 
+/// A database of seven days that are over when `now_s` is: of the last hour's ten seconds, the last day's minutes, and the
+/// hours of all of them, as far as the defaults keep them.
+pub fn fill(path: &std::path::Path, now_s: u64) -> Result<()> {
+    let config = Config::parse("")?.history;
+    let start_s = Level::Hour.floor(now_s) - 3600;
+    let store = Arc::new(Sqlite::open(path, config.memory_bytes, config.keep_s)?);
+    let ingest = Ingest::new(store.clone(), &config, start_s)?;
+    let mut nodes = nodes();
+    for interval in 0..INTERVALS {
+        let start_s = start_s + interval * 10;
+        for node in &mut nodes {
+            let batch = node.batch(interval, start_s);
+            let batch = node.understood.batch(&ingest.catalogue, &node.name, batch)?;
+            ingest.take(&node.name, 1, batch, start_s + 10);
+        }
+        ingest.flush(start_s + 13)?;
+    }
+    ingest.flush(start_s + 3616)?;
+    copies(&*store, Level::Minute, start_s, 1..24)?;
+    days(&*store, start_s)
+}
+
 /// Microseconds: the first time, and the others.
-fn ask(query: &Query, times_s: std::ops::Range<u64>) -> Result<(f64, Summary)> {
+fn ask(query: &Query, times_s: Range<u64>) -> Result<(f64, Summary)> {
     let mut samples = Vec::new();
     for _ in 0..=ASKED {
         let began = Instant::now();
@@ -143,40 +183,44 @@ fn ask(query: &Query, times_s: std::ops::Range<u64>) -> Result<(f64, Summary)> {
     Ok((first, Summary::of(samples)))
 }
 
+/// A node and what its agent tells.
 struct Node {
     name: Arc<str>,
-    keys: Vec<(u32, Key)>,
-    /// Compressed, and their size before.
-    variants: Vec<(Vec<u8>, u32)>,
+    sides: Vec<Side>,
+    /// The ids, the columns compressed, and their size before.
+    variants: Vec<(Vec<u32>, Vec<u8>, u32)>,
     dictionary: Dictionary,
     understood: Understood,
     sequence: u64,
 }
 
+/// All nodes, with what they see of all edges.
+fn nodes() -> Vec<Node> {
+    let mut sides: Vec<Vec<Side>> = (0..NODES).map(|_| Vec::new()).collect();
+    for side in (0..EDGES).flat_map(edges::sides) {
+        sides[side.node as usize].push(side);
+    }
+    (0..).zip(sides).map(|(number, sides)| Node::new(number, sides)).collect()
+}
+
 impl Node {
-    fn new(number: u32) -> Self {
-        let random = &mut fastrand::Rng::with_seed(number.into());
-        let own = (0..EDGES).filter(|edge| edge % NODES == number);
-        let keys = own.flat_map(|edge| {
-            [Direction::Egress, Direction::Ingress].map(|direction| {
-                let id = edge * 2 + direction as u32;
-                (id, sample_key(edge % 1000, 1000 + edge % 997, direction))
-            })
-        });
-        let keys: Vec<(u32, Key)> = keys.collect();
-        let rates: Vec<f64> = keys.iter().map(|_| 10_f64.powf(random.f64() * 4.0 - 1.0)).collect();
-        let variants = (0..VARIANTS).map(|_| {
+    fn new(number: u32, sides: Vec<Side>) -> Self {
+        let variants = (0..VARIANTS).map(|at| {
             let mut writer = Writer::default();
-            for ((id, key), rate) in keys.iter().zip(&rates) {
-                writer.push(*id, &values(*rate, key.direction, random));
+            let mut ids = Vec::new();
+            for side in &sides {
+                if let Some(values) = &side.values[at] {
+                    writer.push(side.id, values);
+                    ids.push(side.id);
+                }
             }
             let columns = writer.finish();
-            (compress(&columns, 3).unwrap_or_default(), columns.len() as u32)
+            (ids, compress(&columns, 3).unwrap_or_default(), columns.len() as u32)
         });
         Self {
             name: format!("node-{number}").into(),
             variants: variants.collect(),
-            keys,
+            sides,
             dictionary: Dictionary::default(),
             understood: Understood::default(),
             sequence: 0,
@@ -185,55 +229,19 @@ impl Node {
 
     fn batch(&mut self, interval: u64, start_s: u64) -> Batch {
         self.sequence += 1;
-        let (columns, columns_bytes) = &self.variants[interval as usize % VARIANTS];
+        let (ids, columns, columns_bytes) = &self.variants[interval as usize % VARIANTS];
+        let keys = self.sides.iter().filter(|side| ids.binary_search(&side.id).is_ok());
         Batch {
             sequence: self.sequence,
             start_s,
             length_s: 10,
-            definitions: self.dictionary.define(self.keys.iter().map(|(id, key)| (*id, key))),
-            rows: self.keys.len() as u32,
+            definitions: self.dictionary.define(keys.map(|side| (side.id, &side.key))),
+            rows: ids.len() as u32,
             columns: columns.clone().into(),
             columns_bytes: *columns_bytes,
             losses: Vec::new(),
         }
     }
-}
-
-/// Of ten seconds of an edge with `rate` requests a second, ten of them on each connection.
-fn values(rate: f64, direction: Direction, random: &mut fastrand::Rng) -> Values {
-    let mut values = Values::default();
-    let requests = (rate * 10.0 * (0.7 + 0.6 * random.f64())).round() as u64;
-    let connections = (requests / 10).min(200);
-    let sent = (requests as f64 * (300.0 + 900.0 * random.f64())) as u64;
-    let received = (requests as f64 * (500.0 + 20_000.0 * random.f64())) as u64;
-    values.add(Measure::BYTES_SENT, sent);
-    values.add(Measure::BYTES_RECEIVED, received);
-    values.add(Measure::PACKETS_SENT, requests + sent / 1400);
-    values.add(Measure::PACKETS_RECEIVED, requests + received / 1400);
-    values.add(Measure::RETRANSMITS, u64::from(random.u8(..) < 4));
-    values.add(Measure::ACTIVE, 10 * (1 + random.u64(..4)));
-    if random.u16(..) < 200 {
-        values.add(Measure::FAILURES, 1);
-    }
-    // One sample of each connection and report, as the flow probe has it.
-    for _ in 0..=connections.min(8) {
-        values.observe(Measure::RTT, 1000 * spread(150.0, random) as u64);
-    }
-    if connections > 0 {
-        values.add(Measure::CONNECTIONS, connections);
-        for _ in 0..connections {
-            if direction == Direction::Egress {
-                values.observe(Measure::CONNECT, spread(350_000.0, random) as u64);
-            }
-        }
-    }
-    values
-}
-
-/// Around `middle`, seldom far from it.
-fn spread(middle: f64, random: &mut fastrand::Rng) -> f64 {
-    let near = random.f64() + random.f64() + random.f64() - 1.5;
-    middle * (near * 0.6).exp() * if random.u8(..) < 5 { 8.0 } else { 1.0 }
 }
 
 fn cpu_seconds() -> f64 {

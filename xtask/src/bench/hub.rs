@@ -34,10 +34,21 @@ impl<'a> Hub<'a> {
         agents: Option<SocketAddr>,
         broadcast: bool,
     ) -> Result<Self> {
+        Self::start_with(lab, cluster, agents, broadcast, "")
+    }
+
+    /// The same with more `sections` of its configuration.
+    pub fn start_with(
+        lab: &'a Lab,
+        cluster: &Cluster<'_>,
+        agents: Option<SocketAddr>,
+        broadcast: bool,
+        sections: &str,
+    ) -> Result<Self> {
         let cgroup = lab.site.container("hub")?;
         let (http, agents) = (free_address()?, agents.map_or_else(free_address, Ok)?);
         let config = format!(
-            "[hub]\nlisten = \"{http}\"\n[kube]\nkubeconfig = \"{}\"\n[inventory]\nlisten = \"{agents}\"\n",
+            "[hub]\nlisten = \"{http}\"\n[kube]\nkubeconfig = \"{}\"\n[inventory]\nlisten = \"{agents}\"\n{sections}",
             cluster.kubeconfig
         );
         let mut arguments =
@@ -65,8 +76,13 @@ impl<'a> Hub<'a> {
         Ok(self.child.peak_memory()? as f64)
     }
 
+    /// What it answers.
+    pub fn get(&self, path: &str) -> Result<String> {
+        get(self.http, path)
+    }
+
     pub fn metrics(&self) -> Result<Exposition> {
-        Ok(Exposition::parse(&get(self.http, "/metrics")?))
+        Ok(Exposition::parse(&self.get("/metrics")?))
     }
 
     pub fn stop(self) -> Result<()> {

@@ -6,6 +6,7 @@ mod child;
 mod cluster;
 mod crowd;
 mod disturbance;
+mod edges;
 mod exposition;
 mod fetch;
 mod fleet;
@@ -22,6 +23,8 @@ mod options;
 mod processor;
 mod programs;
 mod report;
+mod reporters;
+mod reports;
 mod row;
 mod scale;
 mod service;
@@ -60,7 +63,7 @@ const WEB: &[Tool] = &[IP, ("wrk", "wrk"), ("nginx", "nginx")];
 const SIDECAR: &[Tool] = &[IP, ("wrk", "wrk"), ("nginx", "nginx"), ("haproxy", "haproxy")];
 
 /// In the order in which they run.
-const BENCHES: [Bench; 8] = [
+const BENCHES: [Bench; 9] = [
     Bench { name: "programs", tools: &[IP], binary: true, run: programs::run },
     Bench { name: "http", tools: WEB, binary: true, run: http::run },
     Bench { name: "agent", tools: WEB, binary: true, run: agent::run },
@@ -68,6 +71,7 @@ const BENCHES: [Bench; 8] = [
     Bench { name: "scale", tools: &[IP], binary: true, run: scale::run },
     Bench { name: "inventory", tools: &[IP], binary: true, run: inventory::run },
     Bench { name: "history", tools: &[], binary: false, run: history::run },
+    Bench { name: "reports", tools: &[IP], binary: true, run: reports::run },
     Bench { name: "observe", tools: &[IP], binary: true, run: observe::run },
 ];
 
