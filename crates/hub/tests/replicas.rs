@@ -298,7 +298,9 @@ fn edges(graph: &Value) -> BTreeMap<String, Value> {
     let edges = graph["edges"].as_array().unwrap().iter();
     edges
         .map(|it| {
-            (format!("{} {}", name(&it["source"]), name(&it["destination"])), it["values"].clone())
+            let mut values = it["values"].clone();
+            blur(&mut values);
+            (format!("{} {}", name(&it["source"]), name(&it["destination"])), values)
         })
         .collect()
 }
@@ -342,8 +344,24 @@ fn replicas_answer_as_one_hub_that_has_all_agents() {
     two.stop();
 }
 
+/// Sums of durations are stored in steps: a mean depends a little on what was put together first.
+fn blur(json: &mut Value) {
+    match json {
+        Value::Object(it) => {
+            if it.get("statistic").is_some_and(|it| it == "mean") {
+                it.remove("values");
+            }
+            it.remove("mean");
+            it.values_mut().for_each(blur);
+        }
+        Value::Array(all) => all.iter_mut().for_each(blur),
+        _ => {}
+    }
+}
+
 /// Without what depends on when a hub began.
 fn answer(mut json: Value) -> Value {
+    blur(&mut json);
     let fields = json.as_object_mut().unwrap();
     fields.retain(|name, _| !["since", "until", "step_s"].contains(&name.as_str()));
     json
