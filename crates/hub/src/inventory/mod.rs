@@ -11,6 +11,7 @@ mod log;
 mod mailbox;
 mod member;
 mod object;
+mod orphans;
 mod place;
 mod store;
 mod strings;
@@ -80,6 +81,8 @@ pub struct Counters {
 /// How much of everything there is.
 #[derive(Clone, Debug)]
 pub struct Totals {
+    /// Pods whose owner's owner is not known.
+    pub orphans: usize,
     pub epoch: u64,
     pub sequence: u64,
     pub log_entries: usize,
@@ -150,6 +153,7 @@ impl Inventory {
     pub fn node_of_pod(&self, uid: &str) -> Option<Str> {
         self.store().pod_by_uid(uid).map(|pod| pod.node.clone())
     }
+            orphans: store.orphans.len(),
 
     pub fn totals(&self) -> Totals {
         let store = self.store();

@@ -11,12 +11,10 @@ use super::addresses::Addresses;
 use super::key::{Key, Str};
 use super::log::Log;
 use super::object::{Claim, Namespace, Node, Owner, Pod, Service, Slice};
+use super::orphans::Orphans;
 use super::strings::Strings;
 use super::table::{Id, Named, Table};
 use super::uids::Uids;
-
-/// Pods that wait for their owner's owner to be told.
-const MAX_ORPHANS: usize = 262_144;
 
 #[derive(Debug)]
 pub struct Store {
@@ -33,9 +31,7 @@ pub struct Store {
     uids: Uids,
     owner_uids: HashMap<Str, (Resource, Id)>,
     on_node: HashMap<Str, Vec<Id>>,
-    /// By the uid of an owner that is not known yet.
-    orphans: HashMap<Str, Vec<Str>>,
-    orphan_count: usize,
+    pub orphans: Orphans,
     states: [State; Resource::ALL.len()],
     pub counters: Counters,
 }
@@ -74,8 +70,7 @@ impl Store {
             uids: Uids::default(),
             owner_uids: HashMap::new(),
             on_node: HashMap::new(),
-            orphans: HashMap::new(),
-            orphan_count: 0,
+            orphans: Orphans::default(),
             states: Default::default(),
             counters: Counters::default(),
         }
@@ -283,13 +278,7 @@ impl Store {
         if let Some(old) = self.pod_by_uid(&pod.uid) {
             pod.workload = old.workload.clone();
         }
-        if self.orphan_count < MAX_ORPHANS {
-            let orphans = self.orphans.entry_ref(&owner.uid).or_default();
-            if !orphans.contains(&pod.uid) {
-                orphans.push(pod.uid.clone());
-                self.orphan_count += 1;
-            }
-        }
+        self.orphans.add(&owner.uid, &pod.uid);
     }
 
     fn workload(&self, owner: &str) -> Option<Arc<Workload>> {
@@ -300,6 +289,12 @@ impl Store {
 
     /// Sets right what refers to the pod of this id, which was `old` before.
     fn index(&mut self, id: Id, old: Option<&Pod>, now: Timestamp, touched: &mut Vec<Key>) {
+        let gone = |old: &&Pod| new.is_none_or(|it| it.uid != old.uid || it.owner != old.owner);
+        if let Some((pod, owner)) =
+            old.filter(gone).and_then(|old| Some((old, old.owner.as_ref()?)))
+        {
+            self.orphans.forget(&owner.uid, &pod.uid);
+        }
         let new = self.pods.get(id);
         let place = |pod: &Pod| (pod.uid.clone(), pod.node.clone());
         let (before, after) = (old.map(place), new.map(place));
@@ -420,8 +415,7 @@ impl Store {
             self.owner_uids.remove(&old.uid);
         }
         self.owner_uids.insert(uid.clone(), (resource, id));
-        let mut pods = self.orphans.remove(&uid).unwrap_or_default();
-        self.orphan_count -= pods.len();
+        let mut pods = self.orphans.take(&uid);
         if renamed {
             // Adopted by somebody else: rare, so that looking at all pods is cheaper than knowing them.
             let owned = |pod: &Pod| pod.owner.as_ref().is_some_and(|owner| owner.uid == uid);

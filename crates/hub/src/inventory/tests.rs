@@ -331,6 +331,10 @@ fn of_several_who_claim_an_address_the_most_credible_has_it() {
     let inventory = inventory();
     let mut view = View::default();
     let mut member = join(&inventory, &view, "n9", &[ip(1), ip(2), ip(3), ip(4)]);
+    // Who waits for nobody's sake any more is forgotten.
+    assert_eq!(inventory.totals().orphans, 1);
+    delete(&inventory, Resource::Pods, "shop", "cart-1");
+    assert_eq!(inventory.totals().orphans, 0);
     let mut old = pod("old", "n1", &[ip(1)]);
     old.deleted = true;
     old.started_at = Some(9);
