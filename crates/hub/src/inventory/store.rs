@@ -203,7 +203,6 @@ impl Store {
                 if let Some(it) = self.services.remove(id) {
                     self.release(&it.cluster_ips, Claim::ClusterIp(id), now, touched);
                     self.release(&it.external_ips, Claim::ExternalIp(id), now, touched);
-                    touched.push(Key::Service { namespace: it.namespace, name: it.name });
                 }
             }
             Resource::EndpointSlices => {
@@ -289,16 +288,16 @@ impl Store {
 
     /// Sets right what refers to the pod of this id, which was `old` before.
     fn index(&mut self, id: Id, old: Option<&Pod>, now: Timestamp, touched: &mut Vec<Key>) {
+        let new = self.pods.get(id);
+        let place = |pod: &Pod| (pod.uid.clone(), pod.node.clone());
+        let (before, after) = (old.map(place), new.map(place));
+        let ips = new.map_or(vec![], |new| new.own_ips().to_vec());
         let gone = |old: &&Pod| new.is_none_or(|it| it.uid != old.uid || it.owner != old.owner);
         if let Some((pod, owner)) =
             old.filter(gone).and_then(|old| Some((old, old.owner.as_ref()?)))
         {
             self.orphans.forget(&owner.uid, &pod.uid);
         }
-        let new = self.pods.get(id);
-        let place = |pod: &Pod| (pod.uid.clone(), pod.node.clone());
-        let (before, after) = (old.map(place), new.map(place));
-        let ips = new.map_or(vec![], |new| new.own_ips().to_vec());
         let old_ips = old.map_or(&[][..], Pod::own_ips);
         if before != after {
             if let Some((uid, node)) = before.clone() {
@@ -358,7 +357,6 @@ impl Store {
 
     fn service(&mut self, service: reflector::Service, now: Timestamp, touched: &mut Vec<Key>) {
         let service = Service::new(service, &mut self.strings);
-        let key = Key::Service { namespace: service.namespace.clone(), name: service.name.clone() };
         let Put { id, old, changed } = self.services.put(service, &mut self.counters.unchanged);
         if !changed {
             return;
@@ -371,7 +369,6 @@ impl Store {
         let (own, external) = (service.cluster_ips.clone(), service.external_ips.clone());
         self.claim(&own, Claim::ClusterIp(id), touched);
         self.claim(&external, Claim::ExternalIp(id), touched);
-        touched.push(key);
     }
 
     fn slice(&mut self, slice: reflector::EndpointSlice, now: Timestamp, touched: &mut Vec<Key>) {
