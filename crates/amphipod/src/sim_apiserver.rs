@@ -15,8 +15,8 @@ use crate::output;
 #[derive(clap::Args)]
 #[command(after_help = "\
 Reads lines from standard input. `requests` prints as JSON what was asked so far and forgets it; `pods` prints namespace,
-name, node and address of each pod with an address of its own; `touch NAMESPACE NAME` changes a label of a pod. The others
-are faults: drop-watches, slow-lists MS, compact, restart MS [continue|forget|reset], flap TIMES MS, partition MS, ...; a wrong one lists all.
+name, node and address of each pod with an address of its own; `touch NAMESPACE NAME` changes a label of a pod; without
+--churn, `churn N` makes so many changes at once and prints how many it made. The others are faults: drop-watches, slow-lists MS, compact, restart MS [continue|forget|reset], flap TIMES MS, partition MS, ...; a wrong one lists all.
 
 Examples:
   amphipod sim-apiserver --nodes 100 --pods 5000 --churn 100 --kubeconfig-out kubeconfig
@@ -53,11 +53,11 @@ pub fn run(args: Args) -> anyhow::Result<()> {
     }
     let (url, nodes, pods) = (server.url(), population.nodes(), population.pods());
     output::print(&format!("{url} {nodes} nodes, {pods} pods, {objects} objects\n"))?;
-    let churn = match args.churn {
-        0 => None,
-        rate => Some(Churn::start(server.clone(), population, rate)?),
+    let (churn, population) = match args.churn {
+        0 => (None, Some(population)),
+        rate => (Some(Churn::start(server.clone(), population, rate)?), None),
     };
-    listen(server)?;
+    listen(server, population)?;
     let runtime = tokio::runtime::Builder::new_current_thread().build()?;
     runtime.block_on(cancel.cancelled());
     drop(churn);
@@ -65,7 +65,7 @@ pub fn run(args: Args) -> anyhow::Result<()> {
 }
 
 /// Does what standard input says. The thread ends with its input or with the process: nothing else ends a read.
-fn listen(server: ApiServer) -> anyhow::Result<()> {
+fn listen(server: ApiServer, mut population: Option<Population>) -> anyhow::Result<()> {
     let obey = move || {
         for line in std::io::stdin().lock().lines().map_while(Result::ok) {
             match line.trim() {
@@ -82,6 +82,11 @@ fn listen(server: ApiServer) -> anyhow::Result<()> {
                         return;
                     }
                 }
+                line if line.starts_with("churn ") => match churn(&server, &mut population, line) {
+                    Ok(made) if output::print(&format!("{made}\n")).is_err() => return,
+                    Ok(_) => {}
+                    Err(error) => tracing::warn!(error, "not done"),
+                },
                 line => {
                     if let Err(error) = change(&server, line) {
                         tracing::warn!(error, "not understood");
@@ -92,6 +97,18 @@ fn listen(server: ApiServer) -> anyhow::Result<()> {
     };
     thread::Builder::new().name("input".to_owned()).spawn(obey).context("no thread")?;
     Ok(())
+}
+
+/// `churn N`: how many changes were made.
+fn churn(
+    server: &ApiServer,
+    population: &mut Option<Population>,
+    line: &str,
+) -> Result<usize, String> {
+    let count = line.trim_start_matches("churn ");
+    let count = count.parse().map_err(|_| format!("churn {count}: not a number"))?;
+    let population = population.as_mut().ok_or("it changes at the pace of --churn already")?;
+    population.churn(server, count).map_err(|error| error.to_string())
 }
 
 /// `touch NAMESPACE NAME`, or a fault.

@@ -86,6 +86,8 @@ impl Watch {
 
     async fn run(&mut self) {
         let mut tries = Tries::new(self.options.patience);
+        // Counted for themselves: a server that was out of reach and has forgotten is not to be waited for twice.
+        let mut expiries = Tries::new(self.options.patience);
         let mut watched = false;
         loop {
             let began = Instant::now();
@@ -104,34 +106,42 @@ impl Watch {
             let first = !resumed && end.is_ok();
             watched = self.version.is_some() && (resumed || self.streamed);
             tries.went_well_for(began.elapsed());
+            expiries.went_well_for(began.elapsed());
             let pause = match end {
                 Err(End::Closed) => return,
                 Ok(()) if first || began.elapsed() >= LASTED => continue,
                 Ok(()) => tries.pause(Remedy::Soon, None),
-                Err(End::Failed(error)) => match self.failed(error, &mut tries).await {
-                    Some(pause) => pause,
-                    None => return,
-                },
+                Err(End::Failed(error)) => {
+                    match self.failed(error, &mut tries, &mut expiries).await {
+                        Some(pause) => pause,
+                        None => return,
+                    }
+                }
             };
             sleep(pause).await;
         }
     }
 
     /// The pause before the next try; none if the receiver is gone.
-    async fn failed(&mut self, error: Error, tries: &mut Tries) -> Option<Duration> {
+    async fn failed(
+        &mut self,
+        error: Error,
+        tries: &mut Tries,
+        expiries: &mut Tries,
+    ) -> Option<Duration> {
         tracing::debug!(resource = %self.resource, %error, "watch failed");
         let counters = &self.options.counters;
         let asked = match &error {
             Error::Refused { retry_after, .. } => *retry_after,
             _ => None,
         };
+        if let Error::Expired { .. } = error {
+            count(&counters.expired);
+            self.version = None;
+            return Some(expiries.pause(error.remedy(), asked));
+        }
         let pause = tries.pause(error.remedy(), asked);
         match &error {
-            Error::Expired { .. } => {
-                count(&counters.expired);
-                self.version = None;
-                return Some(pause);
-            }
             // It is opened again where it was. Whoever cannot do that tells.
             Error::Interrupted { .. } | Error::Silent { .. } if self.version.is_some() => {
                 if matches!(error, Error::Silent { .. }) {

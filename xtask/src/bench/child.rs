@@ -63,12 +63,21 @@ impl Child {
 
     /// The most memory that it has had resident so far, in bytes.
     pub fn peak_memory(&self) -> Result<u64> {
+        self.status("VmHWM:")
+    }
+
+    /// Resident memory that no file has, in bytes.
+    pub fn memory(&self) -> Result<u64> {
+        self.status("RssAnon:")
+    }
+
+    fn status(&self, key: &str) -> Result<u64> {
         let path = format!("/proc/{}/status", self.running.id());
         let text = fs::read_to_string(&path).with_context(|| format!("read {path}"))?;
-        let kilobytes = text.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let kilobytes = text.lines().find_map(|line| line.strip_prefix(key));
         let kilobytes =
             kilobytes.and_then(|text| text.trim().strip_suffix(" kB")?.parse::<u64>().ok());
-        Ok(kilobytes.with_context(|| format!("{path}: no VmHWM"))? * 1024)
+        Ok(kilobytes.with_context(|| format!("{path}: no {key}"))? * 1024)
     }
 
     pub fn tell(&mut self, line: &str) -> Result<()> {

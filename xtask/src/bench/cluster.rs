@@ -13,6 +13,8 @@ use super::lab::Lab;
 const POPULATE: Duration = Duration::from_secs(300);
 const STOP: Duration = Duration::from_secs(10);
 const ANSWER: Duration = Duration::from_secs(60);
+/// Until thousands of changes are made.
+const CHURN: Duration = Duration::from_secs(300);
 
 /// A simulated API server with a made-up cluster.
 pub struct Cluster<'a> {
@@ -56,6 +58,13 @@ impl<'a> Cluster<'a> {
     pub fn touch(&mut self, pod: usize) -> Result<()> {
         let pod = self.pods.get(pod).context("no such pod")?;
         self.child.tell(&format!("touch {} {}", pod.namespace, pod.name))
+    }
+
+    /// Makes so many changes, or one or two more, as fast as they go; how many it made.
+    pub fn churn(&mut self, changes: usize) -> Result<usize> {
+        self.child.tell(&format!("churn {changes}"))?;
+        let line = self.child.line(&self.lab.interrupt, CHURN)?;
+        line.parse().with_context(|| format!("the simulated API server said {line}"))
     }
 
     /// Bytes that it sent, and watches that are open at it.

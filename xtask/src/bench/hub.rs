@@ -81,6 +81,11 @@ impl<'a> Hub<'a> {
         get(self.http, path)
     }
 
+    /// In bytes, without what its program's file has.
+    pub fn memory(&self) -> Result<f64> {
+        Ok(self.child.memory()? as f64)
+    }
+
     pub fn metrics(&self) -> Result<Exposition> {
         Ok(Exposition::parse(&self.get("/metrics")?))
     }

@@ -122,7 +122,7 @@ fn look(lab: &Lab, cluster: &mut Cluster<'_>, broadcast: bool) -> Result<Sample>
 }
 
 /// An agent on each node that has pods. The first pod's address is wanted by as many as are to hear of it.
-fn crowd(cluster: &Cluster<'_>) -> Result<Vec<Agent>> {
+pub fn crowd(cluster: &Cluster<'_>) -> Result<Vec<Agent>> {
     let pods = &cluster.pods;
     let first = pods.first().context("a cluster without pods")?;
     let nodes: BTreeSet<&str> = pods.iter().map(|pod| pod.node.as_str()).collect();

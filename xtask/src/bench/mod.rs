@@ -3,6 +3,7 @@
 mod agent;
 mod agents;
 mod child;
+mod churn;
 mod cluster;
 mod crowd;
 mod disturbance;
@@ -10,6 +11,7 @@ mod edges;
 mod exposition;
 mod fetch;
 mod fleet;
+mod follower;
 mod history;
 mod host;
 mod http;
@@ -18,6 +20,7 @@ mod interrupt;
 mod inventory;
 mod lab;
 mod load;
+mod node;
 mod observe;
 mod options;
 mod processor;
@@ -63,21 +66,24 @@ const WEB: &[Tool] = &[IP, ("wrk", "wrk"), ("nginx", "nginx")];
 const SIDECAR: &[Tool] = &[IP, ("wrk", "wrk"), ("nginx", "nginx"), ("haproxy", "haproxy")];
 
 /// In the order in which they run.
-const BENCHES: [Bench; 9] = [
+const BENCHES: [Bench; 11] = [
     Bench { name: "programs", tools: &[IP], binary: true, run: programs::run },
     Bench { name: "http", tools: WEB, binary: true, run: http::run },
     Bench { name: "agent", tools: WEB, binary: true, run: agent::run },
     Bench { name: "sidecar", tools: SIDECAR, binary: true, run: sidecar::run },
     Bench { name: "scale", tools: &[IP], binary: true, run: scale::run },
     Bench { name: "inventory", tools: &[IP], binary: true, run: inventory::run },
+    Bench { name: "node", tools: &[IP], binary: true, run: node::run },
+    Bench { name: "churn", tools: &[IP], binary: true, run: churn::run },
     Bench { name: "history", tools: &[], binary: false, run: history::run },
     Bench { name: "reports", tools: &[IP], binary: true, run: reports::run },
     Bench { name: "observe", tools: &[IP], binary: true, run: observe::run },
 ];
 
-/// The processes of a load, and of simulated agents, which a bench starts itself.
+/// The processes of a load, of simulated agents, and of one agent's knowledge, which a bench starts itself.
 const LOAD: &str = "load";
 const FLEET: &str = "fleet";
+const FOLLOWER: &str = "follower";
 
 /// `bench [NAME...] [--json FILE] [--seconds N] [--rounds N]`
 pub fn run(arguments: &[String]) -> Result<ExitCode> {
@@ -86,6 +92,9 @@ pub fn run(arguments: &[String]) -> Result<ExitCode> {
     }
     if arguments == [FLEET] {
         return fleet::run();
+    }
+    if arguments == [FOLLOWER] {
+        return follower::run();
     }
     let names: Vec<&str> = BENCHES.iter().map(|bench| bench.name).collect();
     let options = Options::parse(arguments, &names)?;

@@ -33,6 +33,8 @@ pub enum Unit {
     Percent,
     Nanoseconds,
     Microseconds,
+    /// Of 1024 bytes.
+    Kilobytes,
     /// Of 2^20 bytes.
     Megabytes,
     PerSecond,
@@ -45,6 +47,7 @@ impl Unit {
             Self::Percent => "%",
             Self::Nanoseconds => "ns",
             Self::Microseconds => "µs",
+            Self::Kilobytes => "KB",
             Self::Megabytes => "MB",
             Self::PerSecond => "/s",
         }
@@ -56,7 +59,7 @@ impl Unit {
             return "-".to_owned();
         }
         match self {
-            Self::Count | Self::PerSecond => format!("{value:.0}"),
+            Self::Count | Self::PerSecond | Self::Kilobytes => format!("{value:.0}"),
             Self::Nanoseconds if value >= 10.0 => format!("{value:.0}"),
             Self::Nanoseconds | Self::Microseconds | Self::Megabytes => {
                 format!("{value:.1}")

@@ -42,22 +42,29 @@ impl Default for Choice {
     }
 }
 
-/// Builds the probes' tests for this machine; their names and static binaries without symbols.
+/// What is tested in guests: the probes, and what is asked of a kernel that this machine's may not have.
+const TESTED: [&[&str]; 2] =
+    [&["--package", "probes"], &["--package", "agent", "--test", "backends"]];
+
+/// Builds the tests for this machine; their names and static binaries without symbols.
 pub fn build_tests(vm: &Path) -> Result<Vec<(String, PathBuf)>> {
-    let mut cargo = repository::cargo();
-    cargo.args([
-        "test",
-        "--locked",
-        "--package",
-        "probes",
-        "--no-run",
-        "--message-format=json-render-diagnostics",
-    ]);
-    cargo.stderr(std::process::Stdio::inherit());
-    let output = process::output(&mut cargo)?;
     let folder = vm.join("tests");
     fs::remove_dir_all(&folder).ok();
     fs::create_dir_all(&folder).with_context(|| format!("create {}", folder.display()))?;
+    let mut tests = Vec::new();
+    for what in TESTED {
+        tests.extend(build(what, &folder)?);
+    }
+    tests.sort();
+    Ok(tests)
+}
+
+fn build(what: &[&str], folder: &Path) -> Result<Vec<(String, PathBuf)>> {
+    let mut cargo = repository::cargo();
+    cargo.args(["test", "--locked"]).args(what);
+    cargo.args(["--no-run", "--message-format=json-render-diagnostics"]);
+    cargo.stderr(std::process::Stdio::inherit());
+    let output = process::output(&mut cargo)?;
     let mut tests = Vec::new();
     for message in output.lines().filter_map(|line| serde_json::from_str::<Message>(line).ok()) {
         let (Some(target), Some(executable)) = (message.target, message.executable) else {
@@ -78,9 +85,8 @@ pub fn build_tests(vm: &Path) -> Result<Vec<(String, PathBuf)>> {
         tests.push((target.name, stripped));
     }
     if tests.is_empty() {
-        bail!("crates/probes has no tests; there is nothing to run in a guest");
+        bail!("{what:?} has no tests; there is nothing to run in a guest");
     }
-    tests.sort();
     Ok(tests)
 }
 
@@ -108,13 +114,17 @@ pub fn pack(
         files.file("bin/busybox", &read(&busybox()?)?);
         // Busybox's own knows no veth pairs.
         add_with_libraries(&mut files, "ip")?;
+        add_with_libraries(&mut files, "nft")?;
+        add_with_libraries(&mut files, "ipvsadm")?;
         files.file("times", choice.times.to_string().as_bytes());
         let only = choice.only.as_ref();
         files.file("only", only.map_or("", |(_, test)| test).as_bytes());
         let chosen = |name: &str| only.is_none_or(|(program, _)| program == name);
         let tests: Vec<_> = tests.iter().filter(|(name, _)| chosen(name)).collect();
         if let (Some((program, _)), true) = (only, tests.is_empty()) {
-            bail!("--only: crates/probes/tests has no {program}");
+            bail!(
+                "--only: neither crates/probes/tests nor crates/agent/tests/backends is {program}"
+            );
         }
         for (name, path) in tests {
             files.file(&format!("tests/{name}"), &read(path)?);

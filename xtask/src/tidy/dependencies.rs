@@ -15,7 +15,7 @@ const MAY_USE: [(&str, &[&str]); 11] = [
     ("agent", &["model", "proto", "daemon", "l7", "probes", "reflector"]),
     ("hub", &["model", "proto", "daemon", "reflector"]),
     ("amphipod", &["model", "daemon", "probes", "reflector", "agent", "hub", "sim"]),
-    ("xtask", &["model", "proto", "probes", "reflector", "agent", "hub", "sim"]),
+    ("xtask", &["model", "proto", "daemon", "probes", "reflector", "agent", "hub", "sim"]),
 ];
 
 pub fn direction(tree: &Tree) -> Vec<Finding> {

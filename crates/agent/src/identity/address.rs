@@ -79,6 +79,8 @@ pub enum Found {
     Former(Arc<Identity>),
     /// This node's own.
     Own,
+    /// On a link of this node, and nobody said whose: its own, or a service's where IPVS leads there.
+    Unclaimed,
     /// Nobody's, but a pod lives next to it (same /24 or /64): perhaps one that is not known yet.
     Near,
     Stranger,
@@ -307,7 +309,7 @@ impl Addresses {
             None => {}
         }
         if self.own.contains(&ip) {
-            Found::Own
+            Found::Unclaimed
         } else if self.neighbourhoods.contains_key(&neighbourhood(ip)) {
             Found::Near
         } else {
@@ -526,7 +528,7 @@ mod tests {
     fn own_nat64_and_room() {
         let mut addresses = Addresses::new(1);
         addresses.set_own([IP].into());
-        check(&addresses, IP, 1, "Own");
+        check(&addresses, IP, 1, "Unclaimed");
         // The feed's word for it is enough.
         let mut told = Addresses::new(1);
         told.claim(IP, &Who::Node("n".into()), &named("n"), true, Timestamp(1), at(0));

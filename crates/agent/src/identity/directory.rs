@@ -359,7 +359,7 @@ impl Directory {
         }
         match self.names.addresses.lookup(observation.local.ip().to_canonical(), observation.time) {
             Found::Held { identity, .. } | Found::Former(identity) => Some(identity),
-            Found::Own => Some(self.names.this_host.clone()),
+            Found::Own | Found::Unclaimed => Some(self.names.this_host.clone()),
             Found::Near | Found::Stranger => None,
         }
     }

@@ -88,8 +88,7 @@ pub enum Mode {
 pub enum Feed {
     /// Pods and services unasked; nothing else can be asked for.
     Whole,
-    /// This node's pods and the services unasked, and whose an address is to those who want it: see
-    /// [`Directory::take_wishes`].
+    /// This node's pods unasked, and whose an address is to those who want it: see [`Directory::take_wishes`].
     OnDemand,
     /// Nothing: no record waits for it.
     None,

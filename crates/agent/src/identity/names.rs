@@ -344,7 +344,7 @@ impl Names {
 
     fn lives_here(&self, ip: IpAddr, time: Timestamp) -> bool {
         match self.addresses.lookup(ip, time) {
-            Found::Own | Found::Near | Found::Former(_) => true,
+            Found::Own | Found::Unclaimed | Found::Near | Found::Former(_) => true,
             Found::Held { local, .. } => local,
             Found::Stranger => false,
         }

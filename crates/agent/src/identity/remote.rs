@@ -48,6 +48,7 @@ impl Names {
         }
         match self.addresses.lookup(ip, observation.time) {
             Found::Own => self.peer(observation, Some(self.this_host.clone()), true),
+            Found::Unclaimed => self.unclaimed(ip, observation),
             Found::Held { identity, answered: true, .. } => {
                 self.interest.touch(&embedded(ip).unwrap_or(ip), self.at);
                 Remote::Known(Some(identity))
@@ -58,6 +59,19 @@ impl Names {
             Found::Near => self.absent(ip, Some(self.world.clone()), true),
             Found::Stranger => self.stranger(ip),
         }
+    }
+
+    /// An address on this node's links. With IPVS those of services are there, too, and the feed knows them.
+    fn unclaimed(&mut self, ip: IpAddr, observation: &Observation) -> Remote {
+        let here = Some(self.this_host.clone());
+        if self.asks()
+            && !self.stale
+            && let Remote::Missing { key, patience, near, .. } = self.ask(ip, false)
+            && patience > Duration::ZERO
+        {
+            return Remote::Missing { key, patience, known: here, near };
+        }
+        self.peer(observation, here, true)
     }
 
     /// By the socket at the other end; `instead` if that is not known, nor comes to be known where it is `waited` for.

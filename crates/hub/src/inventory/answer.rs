@@ -28,19 +28,6 @@ impl Store {
                 Some(pod) if pod.node == *node => Change::Pod(self.pod_change(pod)),
                 _ => Change::PodGone { uid: uid.clone() },
             },
-            Key::Service { namespace, name } => {
-                let service = self.services.find(namespace, name);
-                match service.and_then(|id| self.services.get(id)) {
-                    Some(it) => Change::Service(model::Service {
-                        namespace: it.namespace.clone(),
-                        name: it.name.clone(),
-                        ips: it.cluster_ips.iter().chain(&it.external_ips).copied().collect(),
-                    }),
-                    None => {
-                        Change::ServiceGone { namespace: namespace.clone(), name: name.clone() }
-                    }
-                }
-            }
             Key::Node { name } => {
                 match self.nodes.find("", name).and_then(|id| self.nodes.get(id)) {
                     Some(node) => Change::Node(model::Node {

@@ -17,7 +17,6 @@ pub type Id = u32;
 pub struct Interests {
     by_node: HashMap<Str, Vec<Id>>,
     by_address: HashMap<IpAddr, Vec<Id>>,
-    /// Services concern everybody.
     all: Slab<Arc<Mailbox>>,
     /// Those who want to be told of everything.
     broadcast: Vec<Id>,
@@ -79,10 +78,6 @@ impl Interests {
     /// Puts `key`, whose state has changed, into the mailboxes that it concerns; tells how many.
     pub fn mark(&self, key: &Key) -> usize {
         let concerned = match key {
-            Key::Service { .. } => {
-                self.mailboxes().for_each(|mailbox| mailbox.put(key.clone()));
-                return self.all.len();
-            }
             Key::Pod { node, .. } => self.by_node.get(node),
             Key::Node { name } => self.by_node.get(name),
             Key::Address(ip) => self.by_address.get(ip),

@@ -13,10 +13,6 @@ pub enum Key {
         uid: Str,
         node: Str,
     },
-    Service {
-        namespace: Str,
-        name: Str,
-    },
     Node {
         name: Str,
     },

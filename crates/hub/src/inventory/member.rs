@@ -11,7 +11,7 @@ use super::interests::Id;
 use super::key::{Key, Str};
 use super::mailbox::{Letters, Mailbox};
 use super::wanted::{Wanted, ordered};
-use super::{BATCH_BYTES, Inventory, Services, item};
+use super::{BATCH_BYTES, Inventory, item};
 
 /// Of one batch, unless it has as many bytes as it may before.
 const BATCH_ITEMS: usize = 256;
@@ -37,8 +37,6 @@ pub struct Member {
     id: Id,
     wanted: Wanted,
     max_addresses: usize,
-    /// Services of the account, and how many of their batches have been sent.
-    services: Option<(Services, usize)>,
     unpacks: bool,
     /// The account has not begun, or is not complete yet.
     begins: bool,
@@ -65,7 +63,6 @@ impl Member {
             id,
             wanted: Wanted::default(),
             max_addresses,
-            services: None,
             unpacks: hello.unpacks,
             begins: false,
             syncs: true,
@@ -82,7 +79,6 @@ impl Member {
             _ => {
                 inventory.counters.accounts.fetch_add(1, Ordering::Relaxed);
                 member.begins = true;
-                member.services = Some((inventory.services(&store, hello.unpacks), 0));
                 let node = &member.mailbox.node;
                 let key = |pod: &super::object::Pod| Key::Pod {
                     uid: pod.uid.clone(),
@@ -109,7 +105,6 @@ impl Member {
     fn is_told_of(&self, key: &Key) -> bool {
         match key {
             Key::Pod { node, .. } => *node == self.mailbox.node,
-            Key::Service { .. } => true,
             Key::Node { name } => *name == self.mailbox.node,
             Key::Address(ip) => self.wanted.contains(*ip),
         }
@@ -146,17 +141,6 @@ impl Member {
 
     /// What is to be sent now; nothing if the agent knows everything.
     pub fn outgoing(&mut self) -> Option<Outgoing> {
-        if let Some((services, at)) = &mut self.services {
-            let next = services.get(*at).cloned();
-            *at += 1;
-            if let Some((mut batch, items, bytes)) = next {
-                batch.epoch = self.inventory.store().log.epoch;
-                batch.begin = std::mem::take(&mut self.begins);
-                self.count(items, bytes);
-                return Some(Outgoing { batch, since: None });
-            }
-            self.services = None;
-        }
         // No writer may come between what is taken and the number that stands for all before it.
         let store = self.inventory.store();
         let Letters { keys, mut all, since, coalesced } = self.mailbox.take(BATCH_ITEMS);
@@ -189,17 +173,17 @@ impl Member {
         };
         drop(store);
         self.inventory.counters.coalesced.fetch_add(coalesced, Ordering::Relaxed);
-        self.count(parcel.len(), parcel.bytes());
+        self.count(&parcel);
         parcel.fill(&mut batch, self.unpacks);
         Some(Outgoing { batch, since })
     }
 
     /// A batch.
-    fn count(&self, items: usize, bytes: usize) {
+    fn count(&self, parcel: &Parcel) {
         let counters = &self.inventory.counters;
         counters.batches.fetch_add(1, Ordering::Relaxed);
-        counters.items.fetch_add(items as u64, Ordering::Relaxed);
-        counters.item_bytes.fetch_add(bytes as u64, Ordering::Relaxed);
+        counters.items.fetch_add(parcel.len() as u64, Ordering::Relaxed);
+        counters.item_bytes.fetch_add(parcel.bytes() as u64, Ordering::Relaxed);
     }
 
     /// Returns when there may be something to send.

@@ -1,7 +1,7 @@
 //! What the cluster is, and who is told what of it.
 //!
 //! One writer ([`Inventory::apply`]), many readers. A change costs its numbers in the log, and a key in the mailbox of each
-//! agent that it concerns; values are looked up and encoded when they are sent, and services once for all accounts.
+//! agent that it concerns; values are looked up and encoded when they are sent.
 
 mod addresses;
 mod answer;
@@ -11,6 +11,7 @@ mod log;
 mod mailbox;
 mod member;
 mod object;
+mod orphans;
 mod place;
 mod store;
 mod strings;
@@ -24,7 +25,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 
 use model::Timestamp;
-use proto::{Parcel, wire};
+use proto::wire;
 use reflector::{Event, Resource};
 use tokio::sync::watch;
 
@@ -40,17 +41,10 @@ use store::Store;
 /// Of a batch, before it is packed: about a third of it waits with the stream.
 const BATCH_BYTES: usize = 8 << 10;
 
-/// All services as they travel, as of a change: batches, with how many items and bytes are in each.
-type Services = Arc<[(wire::Batch, usize, usize)]>;
-
 pub struct Inventory {
     store: RwLock<Store>,
     // Locked after the store, if both are.
     interests: Mutex<Interests>,
-    /// As of which change of them; not packed, and packed.
-    services: Mutex<[Option<(u64, Services)>; 2]>,
-    /// Changes of services so far.
-    services_changed: AtomicU64,
     complete: watch::Sender<bool>,
     broadcast: bool,
     pub counters: Counters,
@@ -87,6 +81,8 @@ pub struct Totals {
     pub resources: Vec<(Resource, usize, State)>,
     pub addresses: usize,
     pub strings: usize,
+    /// Pods whose owner's owner is not known.
+    pub orphans: usize,
     pub agents: usize,
     pub wanted_addresses: usize,
     /// Keys in all mailboxes.
@@ -101,8 +97,6 @@ impl Inventory {
         Arc::new(Self {
             store: RwLock::new(Store::new(epoch, log_entries)),
             interests: Mutex::default(),
-            services: Mutex::default(),
-            services_changed: AtomicU64::new(0),
             complete: watch::Sender::new(false),
             broadcast,
             counters: Counters::default(),
@@ -120,9 +114,6 @@ impl Inventory {
             taken += 1;
         }
         self.counters.events.fetch_add(taken, Ordering::Relaxed);
-        if touched.iter().any(|key| matches!(key, Key::Service { .. })) {
-            self.services_changed.fetch_add(1, Ordering::Relaxed);
-        }
         let interests = self.interests();
         let marked: usize = touched.iter().map(|key| interests.mark(key)).sum();
         self.counters.marked.fetch_add(marked as u64, Ordering::Relaxed);
@@ -162,6 +153,7 @@ impl Inventory {
             resources: resources.map(|it| (it, store.count(it), store.state(it).clone())).collect(),
             addresses: store.addresses.len(),
             strings: store.strings.len(),
+            orphans: store.orphans.len(),
             agents: interests.agents(),
             wanted_addresses: interests.addresses(),
             waiting: interests.mailboxes().map(|mailbox| mailbox.len()).sum(),
@@ -175,40 +167,6 @@ impl Inventory {
 
     fn interests(&self) -> MutexGuard<'_, Interests> {
         self.interests.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// All services as they travel.
-    fn services(&self, store: &Store, packed: bool) -> Services {
-        let changed = self.services_changed.load(Ordering::Relaxed);
-        let mut held = self.services.lock().unwrap_or_else(PoisonError::into_inner);
-        let held = &mut held[usize::from(packed)];
-        if let Some((made, services)) = &*held
-            && *made == changed
-        {
-            return services.clone();
-        }
-        let mut batches = Vec::new();
-        let mut parcel = Parcel::default();
-        let mut seal = |parcel: &mut Parcel| {
-            let parcel = std::mem::take(parcel);
-            if !parcel.is_empty() {
-                let (items, bytes, mut batch) =
-                    (parcel.len(), parcel.bytes(), wire::Batch::default());
-                parcel.fill(&mut batch, packed);
-                batches.push((batch, items, bytes));
-            }
-        };
-        for (_, it) in store.services.iter() {
-            let key = Key::Service { namespace: it.namespace.clone(), name: it.name.clone() };
-            parcel.push(&item(store, &key));
-            if parcel.bytes() >= BATCH_BYTES {
-                seal(&mut parcel);
-            }
-        }
-        seal(&mut parcel);
-        let services: Services = batches.into();
-        *held = Some((changed, services.clone()));
-        services
     }
 }
 

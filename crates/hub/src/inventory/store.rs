@@ -11,12 +11,10 @@ use super::addresses::Addresses;
 use super::key::{Key, Str};
 use super::log::Log;
 use super::object::{Claim, Namespace, Node, Owner, Pod, Service, Slice};
+use super::orphans::Orphans;
 use super::strings::Strings;
 use super::table::{Id, Named, Table};
 use super::uids::Uids;
-
-/// Pods that wait for their owner's owner to be told.
-const MAX_ORPHANS: usize = 262_144;
 
 #[derive(Debug)]
 pub struct Store {
@@ -33,9 +31,7 @@ pub struct Store {
     uids: Uids,
     owner_uids: HashMap<Str, (Resource, Id)>,
     on_node: HashMap<Str, Vec<Id>>,
-    /// By the uid of an owner that is not known yet.
-    orphans: HashMap<Str, Vec<Str>>,
-    orphan_count: usize,
+    pub orphans: Orphans,
     states: [State; Resource::ALL.len()],
     pub counters: Counters,
 }
@@ -74,8 +70,7 @@ impl Store {
             uids: Uids::default(),
             owner_uids: HashMap::new(),
             on_node: HashMap::new(),
-            orphans: HashMap::new(),
-            orphan_count: 0,
+            orphans: Orphans::default(),
             states: Default::default(),
             counters: Counters::default(),
         }
@@ -208,7 +203,6 @@ impl Store {
                 if let Some(it) = self.services.remove(id) {
                     self.release(&it.cluster_ips, Claim::ClusterIp(id), now, touched);
                     self.release(&it.external_ips, Claim::ExternalIp(id), now, touched);
-                    touched.push(Key::Service { namespace: it.namespace, name: it.name });
                 }
             }
             Resource::EndpointSlices => {
@@ -283,13 +277,7 @@ impl Store {
         if let Some(old) = self.pod_by_uid(&pod.uid) {
             pod.workload = old.workload.clone();
         }
-        if self.orphan_count < MAX_ORPHANS {
-            let orphans = self.orphans.entry_ref(&owner.uid).or_default();
-            if !orphans.contains(&pod.uid) {
-                orphans.push(pod.uid.clone());
-                self.orphan_count += 1;
-            }
-        }
+        self.orphans.add(&owner.uid, &pod.uid);
     }
 
     fn workload(&self, owner: &str) -> Option<Arc<Workload>> {
@@ -304,6 +292,12 @@ impl Store {
         let place = |pod: &Pod| (pod.uid.clone(), pod.node.clone());
         let (before, after) = (old.map(place), new.map(place));
         let ips = new.map_or(vec![], |new| new.own_ips().to_vec());
+        let gone = |old: &&Pod| new.is_none_or(|it| it.uid != old.uid || it.owner != old.owner);
+        if let Some((pod, owner)) =
+            old.filter(gone).and_then(|old| Some((old, old.owner.as_ref()?)))
+        {
+            self.orphans.forget(&owner.uid, &pod.uid);
+        }
         let old_ips = old.map_or(&[][..], Pod::own_ips);
         if before != after {
             if let Some((uid, node)) = before.clone() {
@@ -363,7 +357,6 @@ impl Store {
 
     fn service(&mut self, service: reflector::Service, now: Timestamp, touched: &mut Vec<Key>) {
         let service = Service::new(service, &mut self.strings);
-        let key = Key::Service { namespace: service.namespace.clone(), name: service.name.clone() };
         let Put { id, old, changed } = self.services.put(service, &mut self.counters.unchanged);
         if !changed {
             return;
@@ -376,7 +369,6 @@ impl Store {
         let (own, external) = (service.cluster_ips.clone(), service.external_ips.clone());
         self.claim(&own, Claim::ClusterIp(id), touched);
         self.claim(&external, Claim::ExternalIp(id), touched);
-        touched.push(key);
     }
 
     fn slice(&mut self, slice: reflector::EndpointSlice, now: Timestamp, touched: &mut Vec<Key>) {
@@ -420,8 +412,7 @@ impl Store {
             self.owner_uids.remove(&old.uid);
         }
         self.owner_uids.insert(uid.clone(), (resource, id));
-        let mut pods = self.orphans.remove(&uid).unwrap_or_default();
-        self.orphan_count -= pods.len();
+        let mut pods = self.orphans.take(&uid);
         if renamed {
             // Adopted by somebody else: rare, so that looking at all pods is cheaper than knowing them.
             let owned = |pod: &Pod| pod.owner.as_ref().is_some_and(|owner| owner.uid == uid);

@@ -118,7 +118,6 @@ struct View {
     epoch: u64,
     sequence: u64,
     pods: BTreeMap<String, model::Pod>,
-    services: BTreeMap<String, model::Service>,
     nodes: BTreeMap<String, model::Node>,
     addresses: BTreeMap<IpAddr, Change>,
     batches: usize,
@@ -153,15 +152,13 @@ impl View {
         match change {
             Change::Pod(it) => drop(self.pods.insert(it.uid.to_string(), it)),
             Change::PodGone { uid } => drop(self.pods.remove(&*uid)),
-            Change::Service(it) => drop(self.services.insert(it.name.to_string(), it)),
-            Change::ServiceGone { name, .. } => drop(self.services.remove(&*name)),
             Change::Node(it) => drop(self.nodes.insert(it.name.to_string(), it)),
             Change::NodeGone { name } => drop(self.nodes.remove(&*name)),
             Change::Address(ref it) => drop(self.addresses.insert(it.ip, change)),
             Change::AddressUnknown { ip } | Change::AddressGone { ip, .. } => {
                 self.addresses.insert(ip, change);
             }
-            other => panic!("{other:?} is no item"),
+            other => panic!("{other:?} is not sent"),
         }
     }
 
@@ -222,6 +219,7 @@ fn an_agent_is_told_of_its_node_and_of_what_it_asks_for_and_nothing_else() {
             Object::Pod(pod("other", "n2", &[ip(12)])),
             Object::Pod(pod("unseen", "n2", &[ip(13)])),
             service("cart", &[ip(100)]),
+            service("unseen", &[ip(101)]),
         ],
     );
     let mut view = View::default();
@@ -231,8 +229,10 @@ fn an_agent_is_told_of_its_node_and_of_what_it_asks_for_and_nothing_else() {
     assert_eq!(view.pods.keys().collect::<Vec<_>>(), ["uid-own"]);
     assert_eq!(view.pods["uid-own"].zone.as_deref(), Some("a"));
     assert_eq!(view.nodes.keys().collect::<Vec<_>>(), ["n1"]);
-    assert_eq!(view.services.keys().collect::<Vec<_>>(), ["cart"]);
-    assert_eq!(view.addresses.len(), 4);
+    assert_eq!((view.items, view.addresses.len()), (6, 4));
+    let Change::Address(it) = &view.addresses[&ip(100)] else { panic!() };
+    let cart = Holder::Service { namespace: "shop".into(), name: "cart".into() };
+    assert_eq!((&it.holder, it.identity.service.as_deref()), (&cart, Some("cart")));
     assert_eq!(view.workload(ip(12)), ("Pod".into(), "other".into()));
     assert_eq!(view.workload(ip(2)), ("Host".into(), "n2".into()));
     assert_eq!(view.addresses[&ip(99)], Change::AddressUnknown { ip: ip(99) });
@@ -241,9 +241,20 @@ fn an_agent_is_told_of_its_node_and_of_what_it_asks_for_and_nothing_else() {
 
     // What concerns others is not sent.
     let before = view.items;
-    apply(&inventory, [Object::Pod(pod("third", "n2", &[ip(14)]))]);
+    apply(&inventory, [Object::Pod(pod("third", "n2", &[ip(14)])), service("unseen", &[ip(102)])]);
+    delete(&inventory, Resource::Services, "shop", "unseen");
     view.read(&mut member);
     assert_eq!(view.items, before);
+    // A service takes another address, and goes.
+    apply(&inventory, [service("cart", &[ip(103)])]);
+    view.read(&mut member);
+    assert!(matches!(view.addresses[&ip(100)], Change::AddressGone { .. }));
+    apply(&inventory, [service("cart", &[ip(100)])]);
+    view.read(&mut member);
+    assert!(matches!(view.addresses[&ip(100)], Change::Address(_)));
+    delete(&inventory, Resource::Services, "shop", "cart");
+    view.read(&mut member);
+    assert!(matches!(view.addresses[&ip(100)], Change::AddressGone { .. }));
     // What was unknown is told as soon as it is known.
     apply(&inventory, [Object::Pod(pod("late", "n2", &[ip(99)]))]);
     view.read(&mut member);
@@ -275,10 +286,10 @@ fn who_comes_back_is_told_the_difference_deletions_included() {
     delete(&inventory, Resource::Pods, "shop", "p1");
     apply(&inventory, [Object::Pod(pod("p2", "n1", &[ip(60)])), service("cart", &[ip(100)])]);
     let items = view.items;
-    let mut member = join(&inventory, &view, "n1", &[ip(1), ip(2), ip(60)]);
+    let mut member = join(&inventory, &view, "n1", &[ip(1), ip(2), ip(60), ip(100)]);
     assert!(view.read(&mut member));
     assert_eq!(inventory.counters.resumes.load(Ordering::Relaxed), 1);
-    // A pod gone, its address; a pod changed, its old address; a new service; an address that is new to the agent.
+    // A pod gone, its address; a pod changed, its old address; two addresses that are new to the agent.
     assert_eq!((view.items - items, view.pods.len()), (6, 49));
     assert!(matches!(view.addresses[&ip(1)], Change::AddressGone { .. }));
     assert!(matches!(view.addresses[&ip(2)], Change::AddressGone { .. }));
@@ -320,6 +331,10 @@ fn a_pod_is_called_by_its_owners_owner_whichever_is_told_first() {
     apply(&inventory, [Object::Pod(pod)]);
     view.read(&mut member);
     assert_eq!(view.workload(ip(1)), ("Deployment".into(), "basket".into()));
+    // Who waits for nobody's sake any more is forgotten.
+    assert_eq!(inventory.totals().orphans, 1);
+    delete(&inventory, Resource::Pods, "shop", "cart-1");
+    assert_eq!(inventory.totals().orphans, 0);
     let db = owned(self::pod("db-0", "n1", &[ip(2)]), "StatefulSet", "apps", "db");
     apply(&inventory, [Object::Pod(db)]);
     view.read(&mut member);

@@ -1,5 +1,5 @@
-//! With a hub: one stream to one of its replicas, which tells this node's pods, all services, and whose an address is
-//! that records met.
+//! With a hub: one stream to one of its replicas, which tells this node's pods, and whose an address is that
+//! records met: a pod's, a service's, a node's.
 //!
 //! Replicas are tried in turn, beginning anywhere. What was applied completely has a number, with which the next
 //! stream goes on; see [`place`].

@@ -13,6 +13,8 @@ use crate::apiserver::server::ApiServer;
 
 /// Things that go on at one time.
 const LANES: usize = 16;
+/// Of pods that are replaced, those with which their workload gets another template: one for a rollout of ten pods.
+const ROLLED_PERCENT: usize = 10;
 /// Between looks at the clock.
 const TICK: Duration = Duration::from_millis(5);
 
@@ -36,6 +38,8 @@ enum Step {
     },
     Ready(usize),
     Slices(usize),
+    /// A workload gets another template.
+    Roll(usize),
 }
 
 impl Population {
@@ -76,6 +80,9 @@ impl Population {
         } else if pod.stage == Stage::Scheduled {
             lane.extend([Step::Ready(id), Step::Slices(pod.workload)]);
         } else {
+            if self.random.percent(ROLLED_PERCENT) {
+                lane.push_back(Step::Roll(pod.workload));
+            }
             lane.extend([
                 Step::Terminate(id),
                 Step::Slices(pod.workload),
@@ -101,10 +108,16 @@ impl Population {
                 self.put_pod(server, id)
             }
             Step::Terminate(id) => {
-                if let Some(pod) = &mut self.pods[id] {
-                    pod.stage = Stage::Terminating;
+                let Some(pod) = &mut self.pods[id] else { return Ok(0) };
+                pod.stage = Stage::Terminating;
+                let mut count = 0;
+                // Its Job goes first: the garbage collector takes what belongs to nobody any more.
+                if pod.owner.kind == "Job" {
+                    let namespace = &self.workloads[pod.workload].namespace;
+                    server.delete(Resource::Jobs, namespace, &pod.owner.name);
+                    count = 1;
                 }
-                self.put_pod(server, id)
+                Ok(count + self.put_pod(server, id)?)
             }
             Step::Delete(id) => Ok(self.remove(server, id)),
             Step::Create { workload, place, replaced } => {
@@ -121,6 +134,7 @@ impl Population {
                 self.put_pod(server, id)
             }
             Step::Slices(workload) => self.put_slices(server, workload),
+            Step::Roll(workload) => self.roll(server, workload),
         }
     }
 
@@ -133,13 +147,17 @@ impl Population {
         if let Some(host) = pod.host {
             self.places[pod.place].give(host);
         }
-        let (namespace, owner) = (&workload.namespace, &pod.owner);
-        server.delete(Resource::Pods, namespace, &pod.name);
-        if owner.kind == "Job" {
-            server.delete(Resource::Jobs, namespace, &owner.name);
-            return 2;
-        }
+        server.delete(Resource::Pods, &workload.namespace, &pod.name);
         1
+    }
+
+    fn roll(&mut self, server: &ApiServer, workload: usize) -> Result<usize, Error> {
+        let (workload, random) = (&mut self.workloads[workload], &mut self.random);
+        let Some((set, shared, gone)) = workload.roll(random, self.now_s) else { return Ok(0) };
+        server.apply_shared(Resource::ReplicaSets, &set, &shared)?;
+        let Some(gone) = gone else { return Ok(1) };
+        server.delete(Resource::ReplicaSets, &workload.namespace, &gone);
+        Ok(2)
     }
 }
 

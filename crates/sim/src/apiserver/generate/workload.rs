@@ -1,5 +1,6 @@
 //! What makes pods: Deployments, Rollouts, StatefulSets, DaemonSets and CronJobs, and the objects between.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use serde_json::{Value, json};
@@ -10,6 +11,9 @@ use super::time;
 use crate::apiserver::error::Error;
 use crate::apiserver::object::Shared;
 use crate::apiserver::resource::Resource;
+
+/// ReplicaSets without pods that are kept, as a Deployment does unless it is told otherwise.
+const HISTORY: usize = 10;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -36,6 +40,8 @@ pub struct Workload {
     owner_uid: String,
     /// Of the template, in names of ReplicaSets and in labels.
     hash: String,
+    /// Names of its former ReplicaSets, the oldest first.
+    former: VecDeque<String>,
     /// Pods or Jobs made so far.
     count: u32,
     pub shared: Arc<Shared>,
@@ -93,37 +99,64 @@ impl Workload {
             uid: random.uid(),
             owner_uid: random.uid(),
             hash: random.suffix(10),
+            former: VecDeque::new(),
             count: 0,
         })
     }
 
     /// The objects between it and its pods that are there from the start: ReplicaSets, of which the older have no pods any more.
-    pub fn replica_sets(&self, random: &mut Random) -> Vec<(Value, Arc<Shared>)> {
-        let Some(shared) = &self.owner_shared else { return Vec::new() };
-        if self.kind == Kind::CronJob {
-            return Vec::new();
-        }
+    pub fn replica_sets(&mut self, random: &mut Random) -> Vec<(Value, Arc<Shared>)> {
+        let old: Vec<_> = (0..2)
+            .map(|_| (format!("{}-{}", self.name, random.suffix(10)), random.uid(), 0))
+            .collect();
         let current = (self.owner().name, self.owner().uid, self.pods.len());
-        let old = (0..2).map(|_| (format!("{}-{}", self.name, random.suffix(10)), random.uid(), 0));
-        std::iter::once(current)
-            .chain(old)
-            .map(|(name, uid, replicas)| {
-                let value = json!({
-                    "metadata": {
-                        "name": name,
-                        "namespace": self.namespace,
-                        "uid": uid,
-                        "creationTimestamp": time(0),
-                        "generation": 1,
-                        "labels": self.labels(),
-                        "ownerReferences": self.controller().reference(),
-                    },
-                    "spec": { "replicas": replicas },
-                    "status": { "replicas": replicas, "readyReplicas": replicas, "availableReplicas": replicas, "observedGeneration": 1 },
-                });
-                (value, Arc::clone(shared))
-            })
-            .collect()
+        let sets = std::iter::once(current).chain(old.iter().cloned());
+        let sets =
+            sets.filter_map(|(name, uid, replicas)| self.replica_set(&name, &uid, replicas, 0));
+        let sets = sets.collect();
+        self.former = old.into_iter().map(|(name, ..)| name).collect();
+        sets
+    }
+
+    fn replica_set(
+        &self,
+        name: &str,
+        uid: &str,
+        replicas: usize,
+        created_s: u64,
+    ) -> Option<(Value, Arc<Shared>)> {
+        if !matches!(self.kind, Kind::Deployment | Kind::Rollout) {
+            return None;
+        }
+        let value = json!({
+            "metadata": {
+                "name": name,
+                "namespace": self.namespace,
+                "uid": uid,
+                "creationTimestamp": time(created_s),
+                "generation": 1,
+                "labels": self.labels(),
+                "ownerReferences": self.controller().reference(),
+            },
+            "spec": { "replicas": replicas },
+            "status": { "replicas": replicas, "readyReplicas": replicas, "availableReplicas": replicas, "observedGeneration": 1 },
+        });
+        Some((value, Arc::clone(self.owner_shared.as_ref()?)))
+    }
+
+    /// Another template: pods to come belong to a new ReplicaSet, which is given with the name of an old one that goes.
+    pub fn roll(
+        &mut self,
+        random: &mut Random,
+        now_s: u64,
+    ) -> Option<(Value, Arc<Shared>, Option<String>)> {
+        let before = self.owner().name;
+        (self.hash, self.owner_uid) = (random.suffix(10), random.uid());
+        let Owner { name, uid, .. } = self.owner();
+        let (value, shared) = self.replica_set(&name, &uid, self.pods.len(), now_s)?;
+        self.former.push_back(before);
+        let gone = if self.former.len() > HISTORY { self.former.pop_front() } else { None };
+        Some((value, shared, gone))
     }
 
     /// Name and owner of the next pod. `replaced`: name of the one whose place it takes.

@@ -7,7 +7,7 @@ use model::{Address, Change, Holder, Identity, Timestamp};
 use proptest::prelude::*;
 
 use super::super::super::Feed;
-use super::bench::{Bench, C, pod};
+use super::bench::{Bench, C, NODE_IP, pod};
 
 const SECOND: u64 = 1_000_000_000;
 
@@ -33,6 +33,21 @@ pub fn answer(ip: &str, name: &str, since: Timestamp) -> Change {
     })
 }
 
+fn service(ip: &str, name: &str) -> Change {
+    let namespace: std::sync::Arc<str> = "far".into();
+    let identity = Identity {
+        namespace: Some(namespace.clone()),
+        service: Some(name.into()),
+        ..Identity::default()
+    };
+    Change::Address(Address {
+        ip: ip.parse().unwrap(),
+        holder: Holder::Service { namespace, name: name.into() },
+        identity: identity.into(),
+        since: Timestamp(0),
+    })
+}
+
 fn unknown(ip: &str) -> Change {
     Change::AddressUnknown { ip: ip.parse().unwrap() }
 }
@@ -55,6 +70,34 @@ fn a_record_waits_for_the_answer() {
     let counters = bench.counters();
     assert_eq!((counters.parked_total, counters.patched, counters.given_up), (2, 2, 0));
     assert_eq!((counters.interest.misses, counters.interest.known), (1, 1));
+}
+
+/// As IPVS needs it, a service's address is on a link of the node.
+#[test]
+fn an_address_on_a_link_of_the_node_may_be_a_services() {
+    let mut bench = bench();
+    bench.host_address("10.96.0.10");
+    bench.wait_ms(60_000);
+    bench.see(&to("10.96.0.10"));
+    assert_eq!(bench.wishes(), ["10.96.0.10"]);
+    bench.change(service("10.96.0.10", "web"));
+    bench.wait_ms(1);
+    bench.delivered(&["shop/cart/app > service far/web"]);
+    // What is nobody's in the cluster is this node's.
+    bench.see(&to(NODE_IP));
+    assert_eq!(bench.wishes(), [NODE_IP]);
+    bench.change(unknown(NODE_IP));
+    bench.wait_ms(200);
+    bench.see(&to(NODE_IP));
+    bench.wait_ms(200);
+    bench.delivered(&["shop/cart/app > Host node"; 2]);
+    // Nobody can be asked: nobody is waited for.
+    bench.change(Change::Stale);
+    bench.host_address("10.96.0.11");
+    bench.wait_ms(60_000);
+    bench.see(&to("10.96.0.11"));
+    bench.wait_ms(200);
+    bench.delivered(&["shop/cart/app > Host node"]);
 }
 
 #[test]

@@ -1,7 +1,4 @@
-//! Which backends this kernel chose, asked of its connection tracking: a client, a node that translates as kube-proxy does,
-//! and two backends, each in a network namespace of its own.
-
-#![allow(clippy::unwrap_used)] // A failure here is a failed test.
+//! The place: a client, a node that sends on, and two backends.
 
 use std::io::{Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
@@ -10,18 +7,18 @@ use std::process::{Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
-use agent::backend::{Choice, Conntrack, Dial, Kernel, Unavailable};
+use agent::backend::{Choice, Conntrack, Dial, Kernel};
 use model::Protocol;
 use rustix::net::sockopt::{set_socket_linger, set_socket_reuseaddr};
 use rustix::net::{AddressFamily, SocketType, bind, connect, socket};
 use sim::Netns;
 
 /// Port of the service, of the same service where the client is translated as well, and of the backends.
-const PORT: u16 = 80;
-const MASQUERADED: u16 = 81;
-const BACKEND: u16 = 8080;
+pub const PORT: u16 = 80;
+pub const MASQUERADED: u16 = 81;
+pub const BACKEND: u16 = 8080;
 
-const RULES: &str = "
+const TRANSLATION: &str = "
 table inet amphipod {
   chain prerouting {
     type nat hook prerouting priority -100
@@ -30,6 +27,10 @@ table inet amphipod {
     ip6 daddr fd96::10 meta l4proto { tcp, udp } th dport { 80, 81 } \
       dnat ip6 addr . port to numgen inc mod 2 map { 0 : fd01::2 . 8080, 1 : fd02::2 . 8080 }
   }
+}
+";
+const MASQUERADE: &str = "
+table inet amphipod {
   chain postrouting {
     type nat hook postrouting priority 100
     meta l4proto { tcp, udp } ct original proto-dst 81 masquerade
@@ -37,15 +38,22 @@ table inet amphipod {
 }
 ";
 
-struct Site {
-    node: Netns,
-    client: Netns,
+/// Who sends connections to a service on to its backends, as kube-proxy sets it up.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Proxy {
+    Nftables,
+    Ipvs,
+}
+
+pub struct Site {
+    pub node: Netns,
+    pub client: Netns,
     _backends: [Netns; 2],
 }
 
 impl Site {
     /// `name` tells the tests of one run apart.
-    fn new(name: &str) -> Self {
+    pub fn new(name: &str, proxy: Proxy) -> Self {
         let namespace = |what: &str| {
             Netns::create(&format!("amph-{name}-{}-{what}", std::process::id())).unwrap()
         };
@@ -72,13 +80,21 @@ impl Site {
             ])
             .unwrap();
         }
-        // Only for the route: what goes there is translated before.
-        node.ip(&[
-            "route add 10.96.0.0/16 dev leaf1".into(),
-            "route add fd96::/64 dev leaf1".into(),
-        ])
-        .unwrap();
-        translate(&node);
+        match proxy {
+            Proxy::Nftables => {
+                // Only for the route: what goes there is translated before.
+                node.ip(&[
+                    "route add 10.96.0.0/16 dev leaf1".into(),
+                    "route add fd96::/64 dev leaf1".into(),
+                ])
+                .unwrap();
+                translate(&node, &format!("{TRANSLATION}{MASQUERADE}"));
+            }
+            Proxy::Ipvs => {
+                balance(&node);
+                translate(&node, MASQUERADE);
+            }
+        }
         let [client, one, two] = leaves;
         for backend in [&one, &two] {
             backend.run(serve).unwrap();
@@ -86,17 +102,45 @@ impl Site {
         Self { node, client, _backends: [one, two] }
     }
 
-    fn conntrack(&self) -> Kernel {
+    pub fn conntrack(&self) -> Kernel {
         Kernel::of_namespace(self.node.path())
     }
 }
 
-fn translate(node: &Netns) {
-    let mut command = Command::new("nft");
-    command.args(["-f", "-"]).stdin(Stdio::piped());
-    let mut nft = node.spawn(&mut command).expect("the command nft");
-    nft.stdin.take().unwrap().write_all(RULES.as_bytes()).unwrap();
-    assert!(nft.wait().unwrap().success(), "nft");
+fn translate(node: &Netns, rules: &str) {
+    feed(node, Command::new("nft").args(["-f", "-"]), rules);
+}
+
+/// The services' addresses are the node's own, on a link that leads nowhere, and connections to them are tracked.
+fn balance(node: &Netns) {
+    node.ip(&[
+        "link add kube-ipvs0 type dummy".into(),
+        "addr add 10.96.0.10/32 dev kube-ipvs0".into(),
+        "addr add fd96::10/128 dev kube-ipvs0 nodad".into(),
+        "link set kube-ipvs0 up".into(),
+    ])
+    .unwrap();
+    let rules = |(service, backends): (&str, [&str; 2])| {
+        let ports = [PORT, MASQUERADED].into_iter().flat_map(|port| [("-t", port), ("-u", port)]);
+        let of_port = move |(protocol, port)| {
+            let service = format!("{protocol} {service}:{port}");
+            let to = backends.map(|ip| format!("-a {service} -r {ip}:{BACKEND} -m\n")).concat();
+            format!("-A {service} -s rr\n{to}")
+        };
+        ports.map(of_port).collect::<String>()
+    };
+    let services =
+        [("10.96.0.10", ["10.201.1.2", "10.201.2.2"]), ("[fd96::10]", ["[fd01::2]", "[fd02::2]"])];
+    let rules: String = services.into_iter().map(rules).collect();
+    feed(node, Command::new("ipvsadm").arg("-R"), &rules);
+    node.sysctl("ipv4/vs/conntrack", "1").unwrap();
+}
+
+fn feed(node: &Netns, command: &mut Command, input: &str) {
+    let name = command.get_program().to_owned();
+    let mut child = node.spawn(command.stdin(Stdio::piped())).expect("the command");
+    child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+    assert!(child.wait().unwrap().success(), "{name:?}");
 }
 
 /// Answers who answers and who asked, over TCP and UDP, until the test ends.
@@ -144,11 +188,11 @@ fn parse(text: &str) -> Choice {
     Choice { backend: plain(backend), client: plain(client) }
 }
 
-fn call(service: SocketAddr) -> (TcpStream, Dial, Choice) {
+pub fn call(service: SocketAddr) -> (TcpStream, Dial, Choice) {
     converse(TcpStream::connect_timeout(&service, Duration::from_secs(10)).unwrap(), service)
 }
 
-fn converse(mut stream: TcpStream, service: SocketAddr) -> (TcpStream, Dial, Choice) {
+pub fn converse(mut stream: TcpStream, service: SocketAddr) -> (TcpStream, Dial, Choice) {
     stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
     let mut text = Vec::new();
     let mut byte = [0];
@@ -161,7 +205,7 @@ fn converse(mut stream: TcpStream, service: SocketAddr) -> (TcpStream, Dial, Cho
 }
 
 /// A connection from this very port; its end is a reset, so that the port is free at once.
-fn call_from(client: SocketAddr, service: SocketAddr) -> (TcpStream, Dial, Choice) {
+pub fn call_from(client: SocketAddr, service: SocketAddr) -> (TcpStream, Dial, Choice) {
     let socket = socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
     set_socket_reuseaddr(socket.as_fd(), true).unwrap();
     set_socket_linger(socket.as_fd(), Some(Duration::ZERO)).unwrap();
@@ -170,7 +214,7 @@ fn call_from(client: SocketAddr, service: SocketAddr) -> (TcpStream, Dial, Choic
     converse(TcpStream::from(socket), service)
 }
 
-fn ask(service: SocketAddr) -> (Dial, Choice) {
+pub fn ask(service: SocketAddr) -> (Dial, Choice) {
     let any = if service.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" };
     let socket = UdpSocket::bind(any).unwrap();
     socket.connect(service).unwrap();
@@ -182,91 +226,8 @@ fn ask(service: SocketAddr) -> (Dial, Choice) {
     (dial, parse(std::str::from_utf8(&buffer[..length]).unwrap()))
 }
 
-fn look_up(conntrack: &mut Kernel, dials: &[Dial]) -> Vec<Option<Choice>> {
+pub fn look_up(conntrack: &mut Kernel, dials: &[Dial]) -> Vec<Option<Choice>> {
     let mut found = Vec::new();
     conntrack.look_up(dials, &mut found).unwrap();
     found
-}
-
-#[test]
-fn each_connection_has_the_backend_that_answered() {
-    let site = Site::new("each");
-    let services = ["10.96.0.10", "fd96::10"]
-        .iter()
-        .flat_map(|ip| [PORT, MASQUERADED].map(|port| SocketAddr::new(ip.parse().unwrap(), port)));
-    let (open, closed, datagrams) = site
-        .client
-        .run(|| {
-            let services: Vec<SocketAddr> = services.collect();
-            let calls = || services.iter().flat_map(|to| (0..4).map(|_| call(*to)));
-            let open: Vec<_> = calls().collect();
-            let closed: Vec<_> = calls().map(|(_, dial, choice)| (dial, choice)).collect();
-            let datagrams: Vec<_> =
-                services.iter().flat_map(|to| (0..4).map(|_| ask(*to))).collect();
-            (open, closed, datagrams)
-        })
-        .unwrap();
-    let expected: Vec<(Dial, Choice)> = open
-        .iter()
-        .map(|(_, dial, choice)| (*dial, *choice))
-        .chain(closed)
-        .chain(datagrams)
-        .collect();
-    let dials: Vec<Dial> = expected.iter().map(|(dial, _)| *dial).collect();
-    let choices: Vec<Option<Choice>> = expected.iter().map(|(_, choice)| Some(*choice)).collect();
-    let mut conntrack = site.conntrack();
-    for (dials, choices) in dials.chunks(32).zip(choices.chunks(32)) {
-        assert_eq!(look_up(&mut conntrack, dials), choices);
-    }
-    let hidden = expected.iter().filter(|(dial, choice)| dial.client.ip() != choice.client.ip());
-    assert_eq!(hidden.count(), expected.len() / 2, "the node translated the client as well");
-    let backends: std::collections::BTreeSet<_> =
-        choices.iter().flatten().map(|choice| choice.backend).collect();
-    assert_eq!(backends.len(), 4, "both, in both families: {backends:?}");
-}
-
-#[test]
-fn what_is_not_translated_is_not_found() {
-    let site = Site::new("none");
-    let direct = site.client.run(|| call(([10, 201, 1, 2], BACKEND).into())).unwrap();
-    let (_, through, choice) = site.client.run(|| call(([10, 96, 0, 10], PORT).into())).unwrap();
-    let never = Dial { client: ([10, 201, 0, 2], 1).into(), ..through };
-    // The entry is there, by its other direction.
-    let answers = Dial { client: choice.backend, service: choice.client, ..through };
-    let found = look_up(&mut site.conntrack(), &[direct.1, never, through, answers]);
-    assert_eq!(found, [None, None, Some(choice), None]);
-}
-
-#[test]
-fn a_reused_port_has_its_own_backend() {
-    let site = Site::new("reuse");
-    let (client, service) = (([10, 201, 0, 2], 45_000).into(), ([10, 96, 0, 10], PORT).into());
-    let mut conntrack = site.conntrack();
-    let mut seen = Vec::new();
-    for _ in 0..4 {
-        let (stream, dial, choice) = site.client.run(|| call_from(client, service)).unwrap();
-        assert_eq!(look_up(&mut conntrack, &[dial]), [Some(choice)]);
-        drop(stream);
-        // Also after its end, until the port is in use again.
-        assert_eq!(look_up(&mut conntrack, &[dial]), [Some(choice)]);
-        seen.push(choice.backend);
-    }
-    seen.dedup();
-    assert_eq!(seen.len(), 4, "the two take turns");
-}
-
-#[test]
-fn without_a_namespace_there_is_nothing_to_ask() {
-    let dial = Dial {
-        client: ([10, 201, 0, 2], 1).into(),
-        service: ([10, 96, 0, 10], PORT).into(),
-        protocol: Protocol::TCP,
-    };
-    let mut found = Vec::new();
-    let mut kernel = Kernel::of_namespace("/run/netns/amphipod-has-none");
-    let refused = kernel.look_up(&[dial], &mut found).unwrap_err();
-    assert!(matches!(refused, Unavailable::Hidden { .. }), "{refused}");
-    // The host's own can be asked, whatever it translates.
-    let mut host = Kernel::of_host("/proc".into());
-    assert_eq!(look_up(&mut host, &[dial]), [None]);
 }
