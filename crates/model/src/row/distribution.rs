@@ -129,9 +129,10 @@ impl Distribution {
         self.buckets.iter().fold(0, |sum, (_, count)| sum.saturating_add(*count))
     }
 
+    /// At most the greatest: both come in steps.
     pub fn mean_ns(&self) -> Option<f64> {
         let count = self.count();
-        (count > 0).then(|| self.sum_ns as f64 / count as f64)
+        (count > 0).then(|| (self.sum_ns as f64 / count as f64).min(self.max_ns as f64))
     }
 
     /// The value below which the part `quantile` of all values lies, from 0 to 1; at most the greatest.
