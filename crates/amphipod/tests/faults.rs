@@ -349,7 +349,8 @@ type Played = (u64, Result<Duration, String>);
 
 /// Plays scripts side by side. One that fails ends no other; those that are stuck are given up.
 fn play(seeds: &[u64], lanes: usize) -> Vec<Played> {
-    let left = Arc::new(Mutex::new(seeds.to_vec().into_iter()));
+    // Of their own: threads that are stuck outlive this.
+    let left = Arc::new(Mutex::new(Vec::from(seeds).into_iter()));
     let (out, played) = mpsc::channel();
     for _ in 0..lanes {
         let (left, out) = (left.clone(), out.clone());
