@@ -269,7 +269,7 @@ impl Store for ClickHouse {
         for level in [Level::Minute, Level::Hour] {
             let Some(finer) = level.finer() else { continue };
             let query = format!(
-                "SELECT (SELECT toUInt32(max(time)) FROM {}), toUInt32(min(time)), count() FROM {} FORMAT RowBinary",
+                "SELECT toUInt32(ifNull((SELECT max(time) FROM {}), toDateTime(0))), toUInt32(min(time)), count() FROM {} FORMAT RowBinary",
                 schema::table(level),
                 schema::table(finer)
             );
