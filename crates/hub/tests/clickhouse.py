@@ -18,18 +18,23 @@ class Handler(http.server.BaseHTTPRequestHandler):
         parameters = urllib.parse.parse_qs(urllib.parse.urlsplit(self.path).query)
         body = self.rfile.read(int(self.headers["Content-Length"]))
         try:
+            status = 200
             if "query" in parameters:
                 # The engine in a process takes rows from files.
                 with tempfile.NamedTemporaryFile() as rows:
                     rows.write(body)
                     rows.flush()
                     query = parameters["query"][0]
-                    answer = session.query(query.replace(" FORMAT ", f" FROM INFILE '{rows.name}' FORMAT "), "RowBinary")
+                    query = query.replace(" FORMAT ", f" FROM INFILE '{rows.name}' FORMAT ")
+                    answer = session.query(query, "RowBinary").bytes()
             else:
-                answer = session.query(body.decode(), "RowBinary")
-            self.answer(200, answer.bytes())
+                answer = session.query(body.decode(), "RowBinary").bytes()
         except Exception as error:
-            self.answer(500, str(error).encode())
+            status, answer = 500, str(error).encode()
+        try:
+            self.answer(status, answer)
+        except ConnectionError:
+            pass  # Who asked was killed.
 
     def answer(self, status, body):
         self.send_response(status)

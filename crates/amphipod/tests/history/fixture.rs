@@ -30,7 +30,7 @@ pub struct Place {
     pub http: SocketAddr,
     agents: SocketAddr,
     config: PathBuf,
-    pub folder: TempDir,
+    _folder: TempDir,
     _server: ApiServer,
 }
 
@@ -49,7 +49,7 @@ impl Place {
         );
         let config = folder.path().join("hub.toml");
         std::fs::write(&config, text).unwrap();
-        Self { http, agents, config, folder, _server: server }
+        Self { http, agents, config, _folder: folder, _server: server }
     }
 
     pub fn hub(&self) -> Killed {

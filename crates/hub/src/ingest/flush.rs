@@ -22,7 +22,8 @@ const AGAIN: Duration = Duration::from_secs(1);
 
 /// Flushes after each interval, until cancelled, and then once more.
 pub async fn flush_regularly(ingest: Arc<Ingest>, cancel: CancellationToken) {
-    let mut failing = false;
+    // The store may be away from the beginning.
+    let mut failing = ingest.failing().is_some();
     let began = Instant::now();
     loop {
         let now = Timestamp::now();

@@ -160,16 +160,16 @@ mod tests {
 
     #[test]
     fn an_edge_is_the_same_for_all_replicas_whatever_its_number() {
-        let key = |n| sample_key(n, 7, Direction::Ingress);
+        let key = |n| sample_key(n, 7, Direction::Egress);
         let [a, b] = [0, 1].map(|_| Edges::new(Arc::new(Catalogue::new(100))));
-        assert_eq!(a.catalogue.numbers(vec![key(1), key(2)]), [0, 1]);
-        assert_eq!(b.catalogue.numbers(vec![key(2), key(1)]), [0, 1]);
-        let (ids, untold) = a.ids([0, 1, 1].into_iter(), 5);
+        assert_eq!(a.catalogue.numbers(vec![key(1), key(2)]), [0, 2]);
+        assert_eq!(b.catalogue.numbers(vec![key(2), key(1)]), [0, 2]);
+        let (ids, untold) = a.ids([0, 2, 2].into_iter(), 5);
         assert_eq!(untold.len(), 2);
         a.told([0].into_iter(), 5);
-        assert_eq!(a.ids([0, 1].into_iter(), 5).1.len(), 1);
-        assert_eq!(a.ids([0, 1].into_iter(), 6).1.len(), 2, "on the next day again");
-        assert_eq!(b.ids([0, 1].into_iter(), 5).0[&1], ids[&0]);
+        assert_eq!(a.ids([0, 2].into_iter(), 5).1.len(), 1);
+        assert_eq!(a.ids([0, 2].into_iter(), 6).1.len(), 2, "on the next day again");
+        assert_eq!(b.ids([0, 2].into_iter(), 5).0[&2], ids[&0]);
 
         let mut bytes = Vec::new();
         put(&mut bytes, ids[&0], &key(1));

@@ -115,11 +115,11 @@ pub fn create(keep_s: PerLevel<u64>) -> Vec<String> {
             PARTITION_S[level as usize]
         ));
         // Measures that another version did not know.
-        for (name, kind, _) in all_columns() {
-            all.push(format!(
-                "ALTER TABLE {table} ADD COLUMN IF NOT EXISTS {name} {kind} CODEC(ZSTD(1))"
-            ));
-        }
+        let add = |(name, kind, _): (String, &str, &str)| {
+            format!("ADD COLUMN IF NOT EXISTS {name} {kind} CODEC(ZSTD(1))")
+        };
+        let added = all_columns().into_iter().map(add).collect::<Vec<_>>().join(", ");
+        all.push(format!("ALTER TABLE {table} {added}"));
         let traffic = table.replace("row", "traffic");
         let names = EDGE.split_once(", ").map_or("", |(_, names)| names);
         all.push(format!(
