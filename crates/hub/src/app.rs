@@ -22,7 +22,7 @@ use crate::kube::{self, Watches};
 use crate::observe::Observers;
 use crate::query::Query;
 use crate::replica::{self, Replicas};
-use crate::store::{Memory, Sqlite, Store};
+use crate::store::{Catalogue, ClickHouse, Memory, Sqlite, Store};
 use crate::stream::{Agents, Reviewer, listen};
 use crate::{Config, Error, Inventory, config};
 
@@ -94,7 +94,9 @@ impl App {
             replicas.hosts().map(str::to_owned).collect(),
             cancel.clone(),
         );
-        let ingest = Ingest::new(store(&config.history)?, &config.history, now_s())?;
+        let catalogue = Arc::new(Catalogue::new(config.history.max_edges));
+        let store = store(&config.history, &catalogue, &mut supervisor)?;
+        let ingest = Ingest::new(store, catalogue, &config.history, now_s())?;
         let observers = Arc::new(Observers::default());
         let telemetry = ingest::Service {
             ingest: ingest.clone(),
@@ -220,8 +222,20 @@ fn server(
     tls::Server::new(own, clients, protocols)
 }
 
-fn store(config: &config::History) -> Result<Arc<dyn Store>, Error> {
+fn store(
+    config: &config::History,
+    catalogue: &Arc<Catalogue>,
+    supervisor: &mut Supervisor,
+) -> Result<Arc<dyn Store>, Error> {
     let config::History { memory_bytes, keep_s, .. } = *config;
+    if let Some(server) = &config.clickhouse {
+        let runtime = supervisor.runtime().clone();
+        let store = ClickHouse::new(server.clone(), keep_s, catalogue.clone(), runtime)?;
+        if let Some(tls) = store.tls() {
+            supervise_reload(supervisor, "clickhouse's authorities", Arc::clone(tls));
+        }
+        return Ok(Arc::new(store));
+    }
     Ok(match &config.path {
         Some(path) => Arc::new(Sqlite::open(path, memory_bytes, keep_s)?),
         None => Arc::new(Memory::new(memory_bytes, keep_s)),

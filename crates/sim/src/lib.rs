@@ -10,6 +10,7 @@
 mod address;
 pub mod apiserver;
 mod cgroup;
+mod clickhouse;
 mod cluster;
 mod error;
 mod feed;
@@ -29,6 +30,7 @@ mod zone;
 
 pub use address::{OUTSIDE_V4, Plan};
 pub use cgroup::{Cgroup, mount as cgroup_mount};
+pub use clickhouse::ClickHouse;
 pub use cluster::{Cluster, Config};
 pub use error::Error;
 pub use feed::Lag;

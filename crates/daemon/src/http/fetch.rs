@@ -55,6 +55,8 @@ pub struct Fetch {
     tls: Option<tls::Client>,
     speech: Speech,
     resolve: Resolve,
+    within: Duration,
+    answer_bytes: usize,
 }
 
 pub struct Answer {
@@ -89,7 +91,14 @@ impl Fetch {
             Speech::Http2 => &[tls::HTTP2],
         };
         let client = |path| tls::Client::new(path, own, protocols);
-        Ok(Self { tls: authorities.map(client).transpose()?, speech, resolve })
+        let tls = authorities.map(client).transpose()?;
+        Ok(Self { tls, speech, resolve, within: WITHIN, answer_bytes: ANSWER_BYTES })
+    }
+
+    /// For longer answers than usual: how long one may take, and how many bytes it may have.
+    #[must_use]
+    pub fn with_limits(self, within: Duration, answer_bytes: usize) -> Self {
+        Self { within, answer_bytes, ..self }
     }
 
     /// What follows the files, if there are any.
@@ -100,8 +109,8 @@ impl Fetch {
     /// # Errors
     /// Nobody answered, on one line.
     pub async fn send(&self, request: Request<Full<Bytes>>) -> Result<Answer, String> {
-        let sent = tokio::time::timeout(WITHIN, self.exchange(request)).await;
-        sent.map_err(|_| format!("no answer within {WITHIN:?}"))?
+        let sent = tokio::time::timeout(self.within, self.exchange(request)).await;
+        sent.map_err(|_| format!("no answer within {:?}", self.within))?
     }
 
     async fn exchange(&self, mut request: Request<Full<Bytes>>) -> Result<Answer, String> {
@@ -163,27 +172,34 @@ impl Fetch {
         mut request: Request<Full<Bytes>>,
     ) -> Result<Answer, String> {
         let failed = |error: hyper::Error| causes(&error);
+        let most = self.answer_bytes;
         let stream = TokioIo::new(stream);
         match self.speech {
             Speech::Http1 => {
                 let (mut sender, connection) = http1::handshake(stream).await.map_err(failed)?;
-                beside(connection, async move { read(sender.send_request(request).await).await })
-                    .await
+                beside(
+                    connection,
+                    async move { read(sender.send_request(request).await, most).await },
+                )
+                .await
             }
             Speech::Http2 => {
                 *request.version_mut() = Version::HTTP_2;
                 let handshake = http2::handshake(TokioExecutor::new(), stream).await;
                 let (mut sender, connection) = handshake.map_err(failed)?;
-                beside(connection, async move { read(sender.send_request(request).await).await })
-                    .await
+                beside(
+                    connection,
+                    async move { read(sender.send_request(request).await, most).await },
+                )
+                .await
             }
         }
     }
 }
 
-async fn read(response: hyper::Result<Response<Incoming>>) -> Result<Answer, String> {
+async fn read(response: hyper::Result<Response<Incoming>>, most: usize) -> Result<Answer, String> {
     let (head, body) = response.map_err(|error| causes(&error))?.into_parts();
-    let body = Limited::new(body, ANSWER_BYTES).collect().await;
+    let body = Limited::new(body, most).collect().await;
     let body = body.map_err(|error| causes(&*error))?;
     let mut headers = head.headers;
     headers.extend(body.trailers().cloned().unwrap_or_default());

@@ -46,9 +46,17 @@ impl Desk {
                 "history cannot be read; see the hub's log",
             )
         };
-        let answered = tokio::task::spawn_blocking(move || {
-            ask().map_err(|error| failed(&error)).and_then(encode)
-        });
+        let unread = move |error: Error| match error {
+            Error::ClickHouse { ref url, .. } => {
+                tracing::error!(%error, "a query failed");
+                let detail = format!(
+                    "history is in ClickHouse at {url}, which does not answer as it should; try again later"
+                );
+                Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail)
+            }
+            error => failed(&error),
+        };
+        let answered = tokio::task::spawn_blocking(move || ask().map_err(unread).and_then(encode));
         let body = answered.await.map_err(|error| failed(&error))??;
         let kind = [(axum::http::header::CONTENT_TYPE, "application/json")];
         Ok((kind, body).into_response())

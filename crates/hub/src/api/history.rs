@@ -89,7 +89,7 @@ impl Sources {
     /// Its steps are of what the oldest replica has.
     async fn course(&self, Moment { times_s, sight }: Moment, asked: &Asked) -> Course {
         let mut oldest_s = self.ingest.store().oldest_s();
-        if !self.replicas.are_none() {
+        if self.replicas.have_history() {
             let others = self.replicas.describe(false, false).await.answers;
             oldest_s = others.iter().fold(oldest_s, |oldest_s, (_, it)| earlier(oldest_s, it));
         }

@@ -364,6 +364,11 @@ impl View {
             })
         };
         out.gauge(
+            "amphipod_hub_history_up",
+            "1: what agents tell can be stored; 0: it cannot, they keep it.",
+            self.0.iter().map(|it| (vec![], u64::from(it.sources.ingest.failing().is_none()))),
+        )?;
+        out.gauge(
             "amphipod_hub_history_rows",
             "Rows that are kept, by the length of their interval.",
             levels(|it, level| it.rows[level as usize]),

@@ -136,6 +136,9 @@ fn itself() -> Router<Arc<Sources>> {
 }
 
 async fn ready(State(sources): State<Arc<Sources>>) -> Result<&'static str, Problem> {
+    if let Some(error) = sources.ingest.failing() {
+        return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, error));
+    }
     if sources.inventory.is_complete() {
         return Ok("ready\n");
     }

@@ -39,6 +39,9 @@ pub struct Whole {
     pub wanted_addresses: usize,
     /// Changes that have not been sent yet.
     pub waiting_changes: usize,
+    /// Why what agents tell cannot be stored; absent: it can.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub history_error: Option<String>,
     /// The other replicas of this hub.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub replicas: Vec<Replica>,
@@ -91,6 +94,7 @@ pub fn collect(sources: &Sources, scope: &Scope) -> Status {
         waiting_agents: sources.agents.counters.waiting.load(Ordering::Relaxed),
         wanted_addresses: totals.wanted_addresses,
         waiting_changes: totals.waiting,
+        history_error: sources.ingest.failing(),
         replicas,
         items_sent: sources.items(),
         items_per_second: sources.meter.records_per_second(),
@@ -100,7 +104,7 @@ pub fn collect(sources: &Sources, scope: &Scope) -> Status {
     Status {
         version: env!("CARGO_PKG_VERSION"),
         uptime_seconds: sources.meter.uptime().as_secs_f64(),
-        ready: sources.inventory.is_complete(),
+        ready: sources.inventory.is_complete() && sources.ingest.failing().is_none(),
         resources,
         whole,
         hidden: !all,

@@ -1,6 +1,7 @@
 //! The hub's configuration: one TOML file, every key optional.
 
 mod access;
+mod clickhouse;
 mod peer;
 mod raw;
 
@@ -14,6 +15,7 @@ use daemon::config::{count, file, listen, quoted, span, wrong};
 
 pub(crate) use access::is_safe;
 pub use access::{Access, Oidc};
+pub use clickhouse::ClickHouse;
 pub use peer::Peer;
 
 use crate::store::PerLevel;
@@ -48,8 +50,9 @@ pub struct Hubble {
 
 #[derive(Clone, Debug)]
 pub struct History {
-    /// The database's file; `None`: memory only.
+    /// The database's file; `None`: memory only, or ClickHouse.
     pub path: Option<PathBuf>,
+    pub clickhouse: Option<ClickHouse>,
     pub memory_bytes: usize,
     /// How long each level's intervals are kept, in seconds.
     pub keep_s: PerLevel<u64>,
@@ -101,8 +104,18 @@ impl Config {
     /// # Errors
     /// As [`Self::load`].
     pub fn parse(text: &str) -> Result<Self, Error> {
-        let raw::Raw { hub, access, oidc, kube, inventory, history, otlp, remote_write, hubble } =
-            daemon::config::parse(text)?;
+        let raw::Raw {
+            hub,
+            access,
+            oidc,
+            kube,
+            inventory,
+            history,
+            clickhouse,
+            otlp,
+            remote_write,
+            hubble,
+        } = daemon::config::parse(text)?;
         let access = self::access::access(access, oidc)?;
         let inventory = self::inventory(inventory)?;
         let peers = peer::peers(&hub.peers, &inventory)?;
@@ -123,7 +136,7 @@ impl Config {
             },
             inventory,
             peers,
-            history: self::history(history)?,
+            history: self::history(history, clickhouse)?,
             export: daemon::export::Config::check(otlp, remote_write)?,
         })
     }
@@ -197,15 +210,22 @@ fn hubble(raw: raw::Hubble, access: &Access) -> Result<Option<Hubble>, Error> {
     Ok(Some(Hubble { listen: address, tls }))
 }
 
-fn history(raw: raw::History) -> Result<History, Error> {
+fn history(raw: raw::History, clickhouse: raw::ClickHouse) -> Result<History, Error> {
     let hour = Duration::from_secs(3600);
     let keep = |key: &str, text: &str, least: Duration| {
         span(key, text, least..=100_000 * hour).map(|it| it.as_secs())
     };
     let memory_bytes = size(&raw.memory).filter(|it| (1 << 20..=1 << 40).contains(it));
     let expected = "a size from 1MiB to 1024GiB, such as \"128MiB\"";
+    let path = file("history.path", &raw.path)?;
+    let clickhouse = self::clickhouse::check(clickhouse)?;
+    if path.is_some() && clickhouse.is_some() {
+        let expected = "\"\" beside clickhouse.url: history is kept in one place";
+        return Err(wrong("history.path", quoted(&raw.path), expected));
+    }
     Ok(History {
-        path: file("history.path", &raw.path)?,
+        path,
+        clickhouse,
         memory_bytes: memory_bytes
             .ok_or_else(|| wrong("history.memory", quoted(&raw.memory), expected))?
             as usize,
@@ -274,6 +294,22 @@ mod tests {
         );
         check("[history]\nmemory = \"0\"", "history.memory = \"0\": expected a size from 1MiB");
         check("[history]\nkeep_1m = \"1h\"", "history.keep_1m = \"1h\": expected a duration");
+        check(
+            "[clickhouse]\nurl = \"tcp://a:9000\"",
+            "clickhouse.url = \"tcp://a:9000\": expected",
+        );
+        check("[clickhouse]\nurl = \"http://a:b@c:8123\"", "clickhouse.url = \"...\": expected");
+        check(
+            "[clickhouse]\nurl = \"http://a:8123\"\ndatabase = \"a b\"",
+            "clickhouse.database = \"a b\": expected",
+        );
+        check(
+            "[history]\npath = \"/h.db\"\n[clickhouse]\nurl = \"http://a:8123\"",
+            "history.path = \"/h.db\": expected \"\" beside clickhouse.url",
+        );
+        let url = "[clickhouse]\nurl = \"http://a\"\nuser = \"u\"\npassword = \"/p\"\n";
+        let found = Config::parse(url).unwrap().history.clickhouse.unwrap();
+        assert_eq!((found.url.as_str(), found.user.as_str()), ("http://a:8123", "u"));
         check("[kube]\nlabels = [\"a b\"]", "kube.labels = \"a b\": expected a label's key");
         check(
             "[hubble]\nlisten = \"0.0.0.0:4245\"",

@@ -16,6 +16,8 @@ sections! {
     inventory: Inventory,
     /// What agents told, kept for queries.
     history: History,
+    /// History in a ClickHouse server instead of a file, for all replicas of the hub together.
+    clickhouse: ClickHouse,
     /// The hub's own metrics to an OpenTelemetry receiver, under OpenTelemetry's names.
     otlp: Otlp,
     /// The hub's own metrics to Prometheus, or what takes its remote write.
@@ -128,6 +130,20 @@ section!(History {
     keep_1h: String = "720h",
     /// Different pairs of workloads, ports and protocols that are told apart; what is beyond is added up as one.
     max_edges: u64 = 262_144_u32,
+});
+section!(ClickHouse {
+    /// The server's HTTP interface, such as "https://clickhouse.example.org:8443"; empty: none is used.
+    url: String = "",
+    /// The database, which must be there; tables are made in it.
+    database: String = "amphipod",
+    /// Who the hub is there.
+    user: String = "default",
+    /// File with the user's password; empty: it has none.
+    password: String = "",
+    /// PEM file with the authorities that vouch for the server; empty: those of the system.
+    ca: String = "",
+    /// How long an answer may take.
+    timeout: String = "30s",
 });
 section!(Hubble {
     /// Address and port of Hubble's gRPC API, such as "127.0.0.1:4245"; "off": nowhere.

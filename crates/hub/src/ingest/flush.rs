@@ -8,22 +8,22 @@ use std::time::{Duration, Instant};
 use hashbrown::HashMap;
 use model::Timestamp;
 use model::row::Values;
-use proto::columns::Malformed;
 use tokio_util::sync::CancellationToken;
 
 use super::{Flushing, Ingest, Open, day};
-use crate::store::{Block, Commit, Error, Level, blocks, sum};
+use crate::store::{Block, Commit, Error, FOLD_AFTER_S, Level, blocks};
 
 /// How long after the end of an interval it is stored: agents tell of it at once.
 pub const FLUSH_AFTER_S: u64 = 3;
-/// How long after the end of an interval the next level is made of it: what comes later is added to both.
-const FOLD_AFTER_S: u64 = 15;
 /// So long after the start there is a flush each second: agents have waited for a hub that stores what they have.
 const EAGER: Duration = Duration::from_secs(10);
+/// How soon a store that failed is tried again.
+const AGAIN: Duration = Duration::from_secs(1);
 
 /// Flushes after each interval, until cancelled, and then once more.
 pub async fn flush_regularly(ingest: Arc<Ingest>, cancel: CancellationToken) {
-    let mut failing = false;
+    // The store may be away from the beginning.
+    let mut failing = ingest.failing().is_some();
     let began = Instant::now();
     loop {
         let now = Timestamp::now();
@@ -33,6 +33,7 @@ pub async fn flush_regularly(ingest: Arc<Ingest>, cancel: CancellationToken) {
             Level::TenSeconds.floor(now_s.saturating_sub(FLUSH_AFTER_S)) + step + FLUSH_AFTER_S;
         let wait = Timestamp(next_s * 1_000_000_000).since(now).max(Duration::from_millis(100));
         let wait = if began.elapsed() < EAGER { wait.min(EAGER / 10) } else { wait };
+        let wait = if failing { wait.min(AGAIN) } else { wait };
         let wait = async {
             tokio::select! {
                 () = tokio::time::sleep(wait) => {}
@@ -49,6 +50,7 @@ pub async fn flush_regularly(ingest: Arc<Ingest>, cancel: CancellationToken) {
                 tracing::info!("history is stored again");
             }
             Ok(Ok(())) => {}
+            Ok(Err(_)) if failing => {}
             Ok(Err(error)) => {
                 failing = true;
                 tracing::error!(%error, "cannot store history; agents keep what they can");
@@ -71,6 +73,7 @@ impl Ingest {
         let mut flushing = self.flushing.lock().unwrap_or_else(PoisonError::into_inner);
         let flushed = self.flush_all(&mut flushing, now_s);
         drop(flushing);
+        *self.trouble() = flushed.as_ref().err().map(ToString::to_string);
         if flushed.is_err() {
             self.counters.flush_failures.fetch_add(1, Ordering::Relaxed);
         }
@@ -78,15 +81,19 @@ impl Ingest {
     }
 
     fn flush_all(&self, flushing: &mut Flushing, now_s: u64) -> Result<(), Error> {
+        if !flushing.restored {
+            self.restore(self.store.restore()?, now_s)?;
+            flushing.restored = true;
+        }
         if let Some(commit) = flushing.unsaved.take() {
             self.save(flushing, commit)?;
         }
-        let commit = self.next(flushing, now_s);
+        let commit = self.next(now_s);
         if !commit.is_empty() {
             self.save(flushing, commit)?;
         }
         for level in [Level::Minute, Level::Hour] {
-            self.fold(flushing, level, now_s)?;
+            self.fold(level, now_s)?;
         }
         self.store.expire(now_s, self.retention_s)?;
         self.forget(flushing, now_s)
@@ -119,22 +126,24 @@ impl Ingest {
         Ok(())
     }
 
-    fn next(&self, flushing: &Flushing, now_s: u64) -> Commit {
+    fn next(&self, now_s: u64) -> Commit {
         let mut open = self.open();
-        let Open { intervals, rows, losses, nodes } = &mut *open;
+        let Open { intervals, batches, rows, losses, nodes } = &mut *open;
         *rows = 0;
         let intervals = std::mem::take(intervals);
         let losses = std::mem::take(losses);
+        let batches = std::mem::take(batches);
         let positions = nodes.positions();
         drop(open);
         let mut commit = Commit { losses, positions, ..Commit::default() };
         // After the rows: whatever they name is among these or stored.
         commit.edges = self.catalogue.take_new();
+        let folded = self.folded();
         let mut late: BTreeMap<(Level, u64), HashMap<u32, Values>> = BTreeMap::new();
         for (time_s, rows) in intervals {
             self.catalogue.see(rows.keys().copied(), day(now_s));
             for level in [Level::Minute, Level::Hour] {
-                if time_s < flushing.folded[level as usize] {
+                if time_s < folded[level as usize] {
                     let sum = late.entry((level, level.floor(time_s))).or_default();
                     for (edge, values) in &rows {
                         sum.entry(*edge).or_default().merge(values);
@@ -146,25 +155,25 @@ impl Ingest {
         for ((level, time_s), rows) in late {
             commit.blocks.extend(sorted(level, time_s, rows));
         }
+        for batch in &batches {
+            self.catalogue.see(batch.rows.iter().map(|(edge, _)| *edge), day(now_s));
+        }
+        commit.batches = batches;
         commit
     }
 
     /// Makes the intervals of `level` that are over.
-    fn fold(&self, flushing: &mut Flushing, level: Level, now_s: u64) -> Result<(), Error> {
+    fn fold(&self, level: Level, now_s: u64) -> Result<(), Error> {
         let Some(finer) = level.finer() else { return Ok(()) };
         let mut over_s = level.floor(now_s.saturating_sub(FOLD_AFTER_S));
         if finer != Level::TenSeconds {
-            over_s = level.floor(over_s.min(flushing.folded[finer as usize]));
+            over_s = level.floor(over_s.min(self.folded()[finer as usize]));
         }
-        while flushing.folded[level as usize] < over_s {
-            let from_s = flushing.folded[level as usize];
-            let until_s = from_s + level.seconds();
-            let parts = self.store.blocks(finer, from_s..until_s)?;
-            let blocks = together(level, from_s, &parts);
-            let blocks = blocks.into_iter().map(Arc::new).collect();
-            let commit = Commit { blocks, folded: vec![(level, until_s)], ..Commit::default() };
-            self.store.commit(&commit)?;
-            flushing.folded[level as usize] = until_s;
+        let mut made_s = self.folded()[level as usize];
+        while made_s < over_s {
+            self.store.fold(level, made_s)?;
+            made_s += level.seconds();
+            self.made(level, made_s);
         }
         Ok(())
     }
@@ -174,15 +183,4 @@ fn sorted(level: Level, time_s: u64, rows: HashMap<u32, Values>) -> Vec<Arc<Bloc
     let mut rows: Vec<(u32, Values)> = rows.into_iter().collect();
     rows.sort_unstable_by_key(|(edge, _)| *edge);
     blocks(level, time_s, rows).into_iter().map(Arc::new).collect()
-}
-
-/// The sum of all `parts`. A block that cannot be read must not hold up those that can.
-fn together(level: Level, time_s: u64, parts: &[Arc<Block>]) -> Vec<Block> {
-    let damaged = |error: Malformed| {
-        tracing::error!(%error, level = level.name(), time_s, "a block of history is damaged; its rest is left out");
-    };
-    let readers = parts.iter().filter_map(|it| it.read().map_err(damaged).ok()).collect();
-    let (blocks, merged) = sum(level, time_s, readers);
-    merged.unwrap_or_else(damaged);
-    blocks
 }

@@ -21,7 +21,9 @@ use model::row::Values;
 use tokio::sync::{Notify, watch};
 
 use crate::config;
-use crate::store::{Catalogue, Commit, Error, Level, Loss, PerLevel, Position, Store};
+use crate::store::{
+    self, Catalogue, Commit, Error, Level, Loss, PerLevel, Position, Restored, Store,
+};
 
 pub use flush::{FLUSH_AFTER_S, flush_regularly};
 pub use nodes::{Kept, Node, Program};
@@ -40,12 +42,16 @@ const MANY_WAITING: usize = MOST_WAITING / 2;
 const AHEAD_S: u64 = 300;
 
 pub struct Ingest {
-    pub catalogue: Catalogue,
+    pub catalogue: Arc<Catalogue>,
     store: Arc<dyn Store>,
     retention_s: PerLevel<u64>,
     open: Mutex<Open>,
     /// Of the one who flushes.
     flushing: Mutex<Flushing>,
+    /// Up to when each level has been made of the finer one.
+    folded: Mutex<PerLevel<u64>>,
+    /// Why the store does not take what waits.
+    trouble: Mutex<Option<String>>,
     /// How many flushes there were.
     flushed: watch::Sender<u64>,
     /// Many rows wait.
@@ -74,6 +80,8 @@ pub struct Counters {
 struct Open {
     /// By the interval's beginning, then by edge.
     intervals: BTreeMap<u64, HashMap<u32, Values>>,
+    /// Instead of these, if the store is shared.
+    batches: Vec<store::Batch>,
     rows: usize,
     losses: Vec<Loss>,
     nodes: Nodes,
@@ -83,8 +91,8 @@ struct Open {
 struct Flushing {
     /// What could not be stored, and is tried again.
     unsaved: Option<Commit>,
-    /// Up to when each level has been made of the finer one.
-    folded: PerLevel<u64>,
+    /// What there was before is known.
+    restored: bool,
     /// On which edges were forgotten last.
     day: u32,
 }
@@ -123,34 +131,52 @@ impl Ingest {
     /// The store cannot be read.
     pub fn new(
         store: Arc<dyn Store>,
+        catalogue: Arc<Catalogue>,
         history: &config::History,
         now_s: u64,
     ) -> Result<Arc<Self>, Error> {
-        let restored = store.restore()?;
-        let catalogue = Catalogue::new(history.max_edges);
-        catalogue.restore(restored.edges, day(now_s));
         // What is older and comes late is added to the coarser levels when it comes.
-        let mut folded = Level::ALL.map(|level| level.floor(now_s));
-        if restored.folded.is_empty() {
-            // Another life must make what this one does not come to.
-            let begin = Level::ALL.map(|level| (level, folded[level as usize]));
-            store.commit(&Commit { folded: begin.into(), ..Commit::default() })?;
-        }
-        for (level, until) in restored.folded {
-            folded[level as usize] = until;
-        }
-        let mut open = Open::default();
-        open.nodes.restore(restored.positions);
-        Ok(Arc::new(Self {
+        let folded = Level::ALL.map(|level| level.floor(now_s));
+        let ingest = Self {
             catalogue,
             store,
             retention_s: history.keep_s,
-            open: Mutex::new(open),
-            flushing: Mutex::new(Flushing { unsaved: None, folded, day: day(now_s) }),
+            open: Mutex::default(),
+            flushing: Mutex::new(Flushing { day: day(now_s), ..Flushing::default() }),
+            folded: Mutex::new(folded),
+            trouble: Mutex::default(),
             flushed: watch::Sender::new(0),
             many: Notify::new(),
             counters: Counters::default(),
-        }))
+        };
+        match ingest.store.restore() {
+            Ok(restored) => {
+                ingest.restore(restored, now_s)?;
+                ingest.flushing.lock().unwrap_or_else(PoisonError::into_inner).restored = true;
+            }
+            // Until it is there agents keep what they have.
+            Err(error) if ingest.store.is_shared() => {
+                tracing::error!(%error, "history cannot be reached yet");
+                *ingest.trouble() = Some(error.to_string());
+            }
+            Err(error) => return Err(error),
+        }
+        Ok(Arc::new(ingest))
+    }
+
+    fn restore(&self, restored: Restored, now_s: u64) -> Result<(), Error> {
+        self.catalogue.restore(restored.edges, day(now_s));
+        if restored.folded.is_empty() && !self.store.is_shared() {
+            // Another life must make what this one does not come to.
+            let folded = self.folded();
+            let begin = Level::ALL.map(|level| (level, folded[level as usize]));
+            self.store.commit(&Commit { folded: begin.into(), ..Commit::default() })?;
+        }
+        for (level, until) in restored.folded {
+            self.made(level, until);
+        }
+        self.open().nodes.restore(restored.positions);
+        Ok(())
     }
 
     pub fn store(&self) -> &Arc<dyn Store> {
@@ -158,7 +184,7 @@ impl Ingest {
     }
 
     /// Takes a batch of `node` in its `life`, unless it has been taken.
-    pub fn take(&self, node: &Arc<str>, life: u64, batch: Batch, now_s: u64) -> Taken {
+    pub fn take(&self, node: &Arc<str>, life: u64, mut batch: Batch, now_s: u64) -> Taken {
         let mut open = self.open();
         if open.nodes.given(node) != batch.given {
             return Taken::Given;
@@ -173,22 +199,30 @@ impl Ingest {
         let lost = batch.losses.iter().map(|loss| loss.rows).sum();
         self.counters.lost.fetch_add(lost, Ordering::Relaxed);
         open.nodes.lose(node, lost);
-        open.losses.extend(batch.losses);
         let kept_s = self.retention_s[Level::TenSeconds as usize];
         if batch.start_s > now_s + AHEAD_S || batch.start_s.saturating_add(kept_s) < now_s {
             self.counters.untimely.fetch_add(rows, Ordering::Relaxed);
             open.nodes.lose(node, rows);
-            open.losses.push(Loss {
+            batch.losses.push(Loss {
                 node: node.clone(),
                 reason: "clock".into(),
                 rows,
                 since_s: now_s.saturating_sub(Level::TenSeconds.seconds()),
                 until_s: now_s,
             });
+            batch.rows.clear();
+        } else {
+            self.counters.rows.fetch_add(rows, Ordering::Relaxed);
+            open.nodes.count(node, rows, batch.start_s + batch.length_s);
+        }
+        if self.store.is_shared() {
+            self.keep(&mut open, node, life, batch);
             return Taken::New;
         }
-        self.counters.rows.fetch_add(rows, Ordering::Relaxed);
-        open.nodes.count(node, rows, batch.start_s + batch.length_s);
+        open.losses.extend(batch.losses);
+        if batch.rows.is_empty() {
+            return Taken::New;
+        }
         let before = open.rows;
         let interval = open.intervals.entry(Level::TenSeconds.floor(batch.start_s)).or_default();
         let mut added = 0;
@@ -206,6 +240,29 @@ impl Ingest {
             self.many.notify_one();
         }
         Taken::New
+    }
+
+    /// As it came, for a store that knows rows by their batch.
+    fn keep(&self, open: &mut Open, node: &Arc<str>, life: u64, batch: Batch) {
+        let Batch { sequence, start_s, mut rows, losses, .. } = batch;
+        if rows.is_empty() && losses.is_empty() {
+            return;
+        }
+        // What had no room has one number.
+        rows.sort_unstable_by_key(|(edge, _)| *edge);
+        rows.dedup_by(|(edge, values), (first, sum)| {
+            let same = edge == first;
+            if same {
+                sum.merge(values);
+            }
+            same
+        });
+        open.rows += rows.len();
+        let (node, time_s) = (node.clone(), Level::TenSeconds.floor(start_s));
+        open.batches.push(store::Batch { node, life, sequence, time_s, rows, losses });
+        if open.rows >= MANY_WAITING {
+            self.many.notify_one();
+        }
     }
 
     /// Whether agents should wait with what they have.
@@ -250,7 +307,20 @@ impl Ingest {
 
     /// Up to when each level has been made.
     pub fn folded(&self) -> PerLevel<u64> {
-        self.flushing.lock().unwrap_or_else(PoisonError::into_inner).folded
+        *self.folded.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn made(&self, level: Level, until_s: u64) {
+        self.folded.lock().unwrap_or_else(PoisonError::into_inner)[level as usize] = until_s;
+    }
+
+    /// Why what comes cannot be stored; `None`: it can.
+    pub fn failing(&self) -> Option<String> {
+        self.trouble().clone()
+    }
+
+    fn trouble(&self) -> MutexGuard<'_, Option<String>> {
+        self.trouble.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn open(&self) -> MutexGuard<'_, Open> {

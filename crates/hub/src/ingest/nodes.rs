@@ -59,12 +59,7 @@ pub struct Program {
 
 impl Nodes {
     pub fn restore(&mut self, positions: Vec<Position>) {
-        for Position { node, life, sequence } in positions {
-            let name = node.clone();
-            let known =
-                Node { name, life, received: sequence, stored: sequence, ..Node::default() };
-            self.0.insert(node, known);
-        }
+        positions.iter().for_each(|it| self.adopt(&it.node, it, 0));
     }
 
     /// A stream begins. What the node lost if its agent died is told.

@@ -8,11 +8,17 @@ const KEEP_S: PerLevel<u64> = [7200, 86_400, 864_000];
 const NOW_S: u64 = 1_800_000_000;
 
 fn history() -> config::History {
-    config::History { path: None, memory_bytes: 1 << 26, keep_s: KEEP_S, max_edges: 1000 }
+    config::History {
+        path: None,
+        clickhouse: None,
+        memory_bytes: 1 << 26,
+        keep_s: KEEP_S,
+        max_edges: 1000,
+    }
 }
 
 fn ingest(store: Arc<dyn Store>, now_s: u64) -> Arc<Ingest> {
-    Ingest::new(store, &history(), now_s).unwrap()
+    Ingest::new(store, Arc::new(Catalogue::new(1000)), &history(), now_s).unwrap()
 }
 
 fn memory() -> Arc<dyn Store> {

@@ -19,7 +19,7 @@ use model::{Direction, Protocol};
 use proto::columns::{Reader, merge};
 
 use crate::ingest::Ingest;
-use crate::store::{Block, Edges, Error, Level, Loss};
+use crate::store::{Block, Edges, Error, Level, Loss, Want, key};
 use spans::Spans;
 
 pub use graph::{Graph, GraphEdge, GraphNode, Group, graph};
@@ -117,14 +117,18 @@ impl Query {
         Ok(Share { times_s, step_s, missing, rows })
     }
 
-    fn blocks(&self, times_s: Range<u64>) -> Result<Covered, Error> {
+    fn blocks(&self, times_s: Range<u64>, select: &Select) -> Result<Covered, Error> {
         let store = self.ingest.store();
         let oldest_s = store.oldest_s();
         let parts = plan(times_s, self.ingest.folded(), oldest_s);
         let mut blocks = Vec::new();
         for Part { level, times_s } in &parts {
-            let parts = store.blocks(*level, times_s.clone())?;
-            blocks.extend(self.spans.shorten(*level, times_s.clone(), parts));
+            let want = Want { select: Some(select), ..Want::default() };
+            let parts = store.sums(*level, times_s.clone(), &want)?.blocks;
+            match store.is_shared() {
+                true => blocks.extend(parts),
+                false => blocks.extend(self.spans.shorten(*level, times_s.clone(), parts)),
+            }
         }
         let start = parts.iter().map(|it| it.times_s.start).min().unwrap_or(0);
         let end = parts.iter().map(|it| it.times_s.end).max().unwrap_or(0);
@@ -160,8 +164,9 @@ impl Query {
         ends: Ends,
         mut give: impl FnMut(&Arc<Key>, Values),
     ) -> Result<Answered<()>, Error> {
+        let Covered { blocks, times_s, step_s } = self.blocks(times_s, select)?;
+        // After the blocks: a shared store may have edges that are new here.
         let edges = self.ingest.catalogue.edges();
-        let Covered { blocks, times_s, step_s } = self.blocks(times_s)?;
         let seen = match ends {
             Ends::Source => seen(&blocks, edges.len()),
             Ends::Both => Vec::new(),
@@ -254,10 +259,6 @@ fn both(
         (Some(_), None) => first.next(),
         (_, _) => second.next(),
     })
-}
-
-fn key(edges: &Edges, edge: u32) -> Option<&Arc<Key>> {
-    edges.get(edge as usize)?.as_ref()
 }
 
 /// What an edge of the graph is known by, whoever observed it.

@@ -10,8 +10,8 @@ use model::{Direction, Measure};
 use proto::columns::{Reader, merge};
 use ring::digest::{Context, SHA256};
 
-use super::{Along, Answered, Query, Select, Way, key, plan_from, workload};
-use crate::store::{Block, Edges, Error, Level, Loss, PerLevel};
+use super::{Along, Answered, Query, Select, Way, plan_from, workload};
+use crate::store::{Block, Edges, Error, Level, Loss, PerLevel, Sums, Want, key};
 
 /// Of a distribution.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -118,13 +118,17 @@ impl Plan {
         self.times_s.clone().step_by(self.step_s as usize).collect()
     }
 
-    fn blocks(&self, query: &Query) -> Result<Vec<Arc<Block>>, Error> {
+    fn sums(&self, query: &Query, select: &Select, measures: &[Measure]) -> Result<Sums, Error> {
         let (store, times_s) = (query.ingest.store(), self.times_s.clone());
-        let mut blocks = Vec::new();
+        let (select, measures, step_s) = (Some(select), Some(measures), Some(self.step_s));
+        let want = Want { select, measures, step_s };
+        let mut all = Sums::default();
         for part in plan_from(self.level, times_s, query.ingest.folded(), store.oldest_s()) {
-            blocks.extend(store.blocks(part.level, part.times_s)?);
+            let Sums { blocks, until_s } = store.sums(part.level, part.times_s, &want)?;
+            all.blocks.extend(blocks);
+            all.until_s = all.until_s.max(until_s);
         }
-        Ok(blocks)
+        Ok(all)
     }
 }
 
@@ -180,9 +184,10 @@ pub fn series_along(
 /// # Errors
 /// The store cannot be read.
 pub fn observed(query: &Query, plan: &Plan, select: &Select) -> Result<HashSet<u64>, Error> {
+    let Sums { blocks, .. } = plan.sums(query, select, &[])?;
     let edges = query.ingest.catalogue.edges();
     let mut ways = Ways::new(&edges, select);
-    ways.see(&plan.blocks(query)?);
+    ways.see(&blocks);
     Ok(ways.hashes())
 }
 
@@ -198,7 +203,7 @@ pub fn steps(
     select: &Select,
     observed: &HashSet<u64>,
 ) -> Result<Steps, Error> {
-    let blocks = plan.blocks(query)?;
+    let Sums { blocks, until_s: known_s } = plan.sums(query, select, measures)?;
     let edges = query.ingest.catalogue.edges();
     let mut ways = Ways::new(&edges, select);
     ways.see(&blocks);
@@ -221,7 +226,6 @@ pub fn steps(
             tracing::error!(%error, "a block of history is damaged; the answer lacks what it had");
         }
     }
-    let known_s = blocks.iter().map(|it| it.until_s()).max();
     let missing = query.ingest.store().losses(times_s.clone())?;
     Ok(Steps { sums, known_s, missing })
 }

@@ -6,7 +6,7 @@ use model::{Measure, Scope};
 use super::*;
 use crate::config;
 use crate::ingest::Batch;
-use crate::store::{Memory, Store};
+use crate::store::{Catalogue, Memory, Store};
 
 /// The beginning of an hour.
 const NOW_S: u64 = 1_800_000_000;
@@ -20,8 +20,14 @@ struct Cluster {
 fn cluster() -> Cluster {
     let keep_s = [3600, 86_400, 864_000];
     let store: Arc<dyn Store> = Arc::new(Memory::new(1 << 26, keep_s));
-    let history = config::History { path: None, memory_bytes: 1 << 26, keep_s, max_edges: 1000 };
-    let ingest = Ingest::new(store, &history, NOW_S).unwrap();
+    let history = config::History {
+        path: None,
+        clickhouse: None,
+        memory_bytes: 1 << 26,
+        keep_s,
+        max_edges: 1000,
+    };
+    let ingest = Ingest::new(store, Arc::new(Catalogue::new(1000)), &history, NOW_S).unwrap();
     Cluster { query: Query::new(ingest.clone()), ingest, sequence: 0 }
 }
 

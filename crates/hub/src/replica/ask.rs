@@ -17,7 +17,7 @@ use proto::telemetry::{Ask, Introduction};
 impl Replicas {
     /// The others' parts of a sum; they are asked at once.
     pub fn sums(self: &Arc<Self>, times_s: Range<u64>, select: &Select) -> Others {
-        if self.are_none() {
+        if !self.have_history() {
             return Others::default();
         }
         let select = translate::select(select);
@@ -43,7 +43,7 @@ impl Replicas {
         measures: &[Measure],
         select: &Select,
     ) -> Option<Along> {
-        if self.are_none() {
+        if !self.have_history() {
             return None;
         }
         let (own, observed) = oneshot::channel();
@@ -80,7 +80,7 @@ impl Replicas {
     /// How far the others have heard a node's agent, which has come here: they take nothing more from it. `None`: nobody
     /// knows it.
     pub async fn hand_over(&self, it: &Introduction) -> Option<proto::replica::Position> {
-        if self.are_none() {
+        if !self.have_history() {
             return None;
         }
         let agent = proto::replica::Agent { node: it.node.clone() };

@@ -84,6 +84,8 @@ pub struct Replicas {
     name: String,
     hosts: Vec<config::Peer>,
     tls: Option<tls::Client>,
+    /// All use one store: what one has, all have.
+    shared: bool,
     resolver: Resolver,
     known: Mutex<Known>,
     pub counters: Counters,
@@ -122,6 +124,7 @@ impl Replicas {
             name,
             hosts: config.peers.clone(),
             tls: client.transpose()?,
+            shared: config.history.clickhouse.is_some(),
             resolver: Resolver::default(),
             known: Mutex::default(),
             counters: Counters::default(),
@@ -130,6 +133,11 @@ impl Replicas {
 
     pub fn are_none(&self) -> bool {
         self.hosts.is_empty()
+    }
+
+    /// Whether others have history that is not here.
+    pub fn have_history(&self) -> bool {
+        !self.shared && !self.are_none()
     }
 
     /// The certificates' names of those who may ask.

@@ -187,6 +187,11 @@ impl Inner {
     }
 }
 
+/// `None`: it was forgotten.
+pub fn key(edges: &Edges, number: u32) -> Option<&Arc<Key>> {
+    edges.get(number as usize)?.as_ref()
+}
+
 /// A key for tests and benchmarks: from workload `source` to workload `destination` of namespace `shop`.
 #[doc(hidden)]
 pub fn sample_key(source: u32, destination: u32, direction: Direction) -> Key {

@@ -6,6 +6,7 @@
 
 mod block;
 mod catalogue;
+mod clickhouse;
 mod memory;
 mod sqlite;
 mod window;
@@ -14,13 +15,21 @@ use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use model::row::Key;
+use model::Measure;
+use model::row::{Key, Values};
+use proto::columns::Malformed;
+
+use crate::query::Select;
 
 pub use block::{Block, blocks, sum};
-pub use catalogue::{Catalogue, Edges, sample_key};
+pub use catalogue::{Catalogue, Edges, key, sample_key};
+pub use clickhouse::ClickHouse;
 pub use memory::Memory;
 pub use sqlite::Sqlite;
 pub use window::Facts as WindowFacts;
+
+/// How long after the end of an interval the next level is made of it: what comes later is added to both.
+pub const FOLD_AFTER_S: u64 = 15;
 
 /// How long an interval a row is of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -93,14 +102,30 @@ pub struct Loss {
     pub until_s: u64,
 }
 
-/// What is stored together, or not at all.
+/// What one node told of ten seconds, for stores that know rows by it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Batch {
+    pub node: Arc<str>,
+    pub life: u64,
+    pub sequence: u64,
+    /// The interval's beginning, in seconds since 1970.
+    pub time_s: u64,
+    /// Each edge once.
+    pub rows: Vec<(u32, Values)>,
+    pub losses: Vec<Loss>,
+}
+
+/// What is stored together, or not at all; or, if the store is shared, so that it can be stored once more.
 #[derive(Clone, Debug, Default)]
 pub struct Commit {
     /// New ones, in the order of their ids.
     pub edges: Vec<(u32, Arc<Key>)>,
     /// Edges of which nothing is kept any more.
     pub forgotten: Vec<u32>,
+    /// Rows, added up; none if the store is shared.
     pub blocks: Vec<Arc<Block>>,
+    /// Rows as they came; none unless the store is shared.
+    pub batches: Vec<Batch>,
     pub positions: Vec<Position>,
     pub losses: Vec<Loss>,
     /// Up to when each coarser level has been made, if it has been now.
@@ -109,10 +134,11 @@ pub struct Commit {
 
 impl Commit {
     pub fn is_empty(&self) -> bool {
-        let Self { edges, forgotten, blocks, positions, losses, folded } = self;
+        let Self { edges, forgotten, blocks, batches, positions, losses, folded } = self;
         edges.is_empty()
             && forgotten.is_empty()
             && blocks.is_empty()
+            && batches.is_empty()
             && positions.is_empty()
             && losses.is_empty()
             && folded.is_empty()
@@ -125,6 +151,24 @@ pub struct Restored {
     pub edges: Vec<(u32, Arc<Key>)>,
     pub positions: Vec<Position>,
     pub folded: Vec<(Level, u64)>,
+}
+
+/// Which rows are asked for, and how far they may be added up. A store may give more.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Want<'a> {
+    /// `None`: all edges, or all measures.
+    pub select: Option<&'a Select>,
+    pub measures: Option<&'a [Measure]>,
+    /// Rows of so many seconds may be one, from multiples of them on; `None`: of all the time.
+    pub step_s: Option<u64>,
+}
+
+/// Blocks that add up to what is asked for.
+#[derive(Clone, Debug, Default)]
+pub struct Sums {
+    pub blocks: Vec<Arc<Block>>,
+    /// The end of the last interval in them.
+    pub until_s: Option<u64>,
 }
 
 /// How much there is.
@@ -154,8 +198,12 @@ pub enum Error {
         "history {path}: written by another version ({found}, not {expected}); move it away to begin anew"
     )]
     Version { path: PathBuf, found: i64, expected: i64 },
+    #[error(
+        "history in ClickHouse at {url}: {reason}; check the server, and what [clickhouse] says of it"
+    )]
+    ClickHouse { url: String, reason: String },
     #[error("history: block {id}: {source}")]
-    Block { id: i64, source: proto::columns::Malformed },
+    Block { id: i64, source: Malformed },
 }
 
 /// Keeps what it is given until it is too old. Calls block: they are no work for an async task.
@@ -168,16 +216,48 @@ pub trait Store: Send + Sync {
     /// Those that begin within `times_s`, in no order.
     fn blocks(&self, level: Level, times_s: Range<u64>) -> Result<Vec<Arc<Block>>, Error>;
 
+    /// The rows that begin within `times_s`, added up as far as the store does that itself.
+    fn sums(&self, level: Level, times_s: Range<u64>, _want: &Want<'_>) -> Result<Sums, Error> {
+        let blocks = self.blocks(level, times_s)?;
+        Ok(Sums { until_s: blocks.iter().map(|it| it.until_s()).max(), blocks })
+    }
+
+    /// Makes the interval of a coarser level that begins at `time_s` of the finer one's.
+    fn fold(&self, level: Level, time_s: u64) -> Result<(), Error> {
+        let Some(finer) = level.finer() else { return Ok(()) };
+        let until_s = time_s + level.seconds();
+        let parts = self.blocks(finer, time_s..until_s)?;
+        let blocks = together(level, time_s, &parts).into_iter().map(Arc::new).collect();
+        self.commit(&Commit { blocks, folded: vec![(level, until_s)], ..Commit::default() })
+    }
+
+    /// All replicas use it, so that it has what each was told. It takes batches, knows what it is given twice, gives sums
+    /// rather than blocks, and may be away when the hub starts.
+    fn is_shared(&self) -> bool {
+        false
+    }
+
     /// Those that concern any of `times_s`, added up by node and reason.
     fn losses(&self, times_s: Range<u64>) -> Result<Vec<Loss>, Error>;
 
-    /// Forgets what is older than the level's retention: how many blocks.
+    /// Forgets what is older than the level's retention: how many blocks. Called after every flush.
     fn expire(&self, now_s: u64, retention_s: PerLevel<u64>) -> Result<u64, Error>;
 
     /// The beginning of each level's first block, in seconds since 1970.
     fn oldest_s(&self) -> PerLevel<Option<u64>>;
 
     fn facts(&self) -> Facts;
+}
+
+/// The sum of all `parts`. A block that cannot be read must not hold up those that can.
+fn together(level: Level, time_s: u64, parts: &[Arc<Block>]) -> Vec<Block> {
+    let damaged = |error: Malformed| {
+        tracing::error!(%error, level = level.name(), time_s, "a block of history is damaged; its rest is left out");
+    };
+    let readers = parts.iter().filter_map(|it| it.read().map_err(damaged).ok()).collect();
+    let (blocks, merged) = sum(level, time_s, readers);
+    merged.unwrap_or_else(damaged);
+    blocks
 }
 
 #[cfg(test)]
