@@ -22,6 +22,9 @@ struct Inner {
     numbers: HashMap<u64, u32>,
 }
 
+/// An edge of which the server has to be told: its number here, its id there.
+pub type Untold = (u32, u64, Arc<Key>);
+
 impl Edges {
     pub fn new(catalogue: Arc<Catalogue>) -> Self {
         Self { catalogue, inner: Mutex::default() }
@@ -32,7 +35,7 @@ impl Edges {
         &self,
         numbers: impl Iterator<Item = u32>,
         day: u32,
-    ) -> (HashMap<u32, u64>, Vec<(u32, u64, Arc<Key>)>) {
+    ) -> (HashMap<u32, u64>, Vec<Untold>) {
         let edges = self.catalogue.edges();
         let mut inner = self.inner();
         let (mut ids, mut untold) = (HashMap::new(), Vec::new());
