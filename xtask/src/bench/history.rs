@@ -8,15 +8,16 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::{Context, Result};
-use hub::config::{Config, History};
+use hub::config::{self, Config, History};
 use hub::ingest::{Ingest, Understood};
 use hub::query::{Group, Query, Select, graph};
-use hub::store::{Block, Commit, Level, Sqlite, Store};
+use hub::store::{Block, Catalogue, Commit, Level, Sqlite, Store};
 use proto::Dictionary;
 use proto::columns::{Writer, compress};
 use proto::telemetry::Batch;
 use rustix::time::{ClockId, clock_gettime};
 
+use super::clickhouse;
 use super::edges::{self, EDGES, NODES, Side, VARIANTS};
 use super::lab::Lab;
 use super::report::Findings;
@@ -34,7 +35,8 @@ pub fn run(lab: &Lab) -> Result<Findings> {
     let mut findings = Findings::default();
     let folder = std::env::temp_dir().join(format!("amphipod-bench-{}", std::process::id()));
     std::fs::create_dir_all(&folder).with_context(|| format!("make {}", folder.display()))?;
-    let measured = measure(lab, &folder.join("history.db"), &mut findings);
+    let measured = measure(lab, &folder.join("history.db"), &mut findings)
+        .and_then(|()| clickhouse::measure(lab, &folder.join("clickhouse"), &mut findings));
     std::fs::remove_dir_all(&folder).with_context(|| format!("remove {}", folder.display()))?;
     measured.map(|()| findings)
 }
@@ -44,7 +46,7 @@ fn measure(lab: &Lab, path: &std::path::Path, findings: &mut Findings) -> Result
     let config = Config::parse("")?.history;
     let History { memory_bytes, keep_s, .. } = config;
     let store = Arc::new(Sqlite::open(path, memory_bytes, keep_s)?);
-    let ingest = Ingest::new(store.clone(), &config, START_S)?;
+    let ingest = Ingest::new(store.clone(), catalogue(&config), &config, START_S)?;
     let mut nodes = nodes();
 
     let (began, before) = (Instant::now(), cpu_seconds());
@@ -153,7 +155,7 @@ pub fn fill(path: &std::path::Path, now_s: u64) -> Result<()> {
     let config = Config::parse("")?.history;
     let start_s = Level::Hour.floor(now_s) - 3600;
     let store = Arc::new(Sqlite::open(path, config.memory_bytes, config.keep_s)?);
-    let ingest = Ingest::new(store.clone(), &config, start_s)?;
+    let ingest = Ingest::new(store.clone(), catalogue(&config), &config, start_s)?;
     let mut nodes = nodes();
     for interval in 0..INTERVALS {
         let start_s = start_s + interval * 10;
@@ -169,8 +171,12 @@ pub fn fill(path: &std::path::Path, now_s: u64) -> Result<()> {
     days(&*store, start_s)
 }
 
+fn catalogue(config: &config::History) -> Arc<Catalogue> {
+    Arc::new(Catalogue::new(config.max_edges))
+}
+
 /// Microseconds: the first time, and the others.
-fn ask(query: &Query, times_s: Range<u64>) -> Result<(f64, Summary)> {
+pub fn ask(query: &Query, times_s: Range<u64>) -> Result<(f64, Summary)> {
     let mut samples = Vec::new();
     for _ in 0..=ASKED {
         let began = Instant::now();
@@ -184,18 +190,18 @@ fn ask(query: &Query, times_s: Range<u64>) -> Result<(f64, Summary)> {
 }
 
 /// A node and what its agent tells.
-struct Node {
-    name: Arc<str>,
+pub struct Node {
+    pub name: Arc<str>,
     sides: Vec<Side>,
     /// The ids, the columns compressed, and their size before.
     variants: Vec<(Vec<u32>, Vec<u8>, u32)>,
     dictionary: Dictionary,
-    understood: Understood,
+    pub understood: Understood,
     sequence: u64,
 }
 
 /// All nodes, with what they see of all edges.
-fn nodes() -> Vec<Node> {
+pub fn nodes() -> Vec<Node> {
     let mut sides: Vec<Vec<Side>> = (0..NODES).map(|_| Vec::new()).collect();
     for side in (0..EDGES).flat_map(edges::sides) {
         sides[side.node as usize].push(side);
@@ -227,7 +233,7 @@ impl Node {
         }
     }
 
-    fn batch(&mut self, interval: u64, start_s: u64) -> Batch {
+    pub fn batch(&mut self, interval: u64, start_s: u64) -> Batch {
         self.sequence += 1;
         let (ids, columns, columns_bytes) = &self.variants[interval as usize % VARIANTS];
         let keys = self.sides.iter().filter(|side| ids.binary_search(&side.id).is_ok());

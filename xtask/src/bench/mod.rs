@@ -4,6 +4,7 @@ mod agent;
 mod agents;
 mod child;
 mod churn;
+mod clickhouse;
 mod cluster;
 mod crowd;
 mod disturbance;
