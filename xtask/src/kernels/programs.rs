@@ -42,27 +42,23 @@ impl Default for Choice {
     }
 }
 
-/// What is tested in guests: the probes, and what is asked of a kernel that this machine's may not have.
-const TESTED: [&[&str]; 2] =
-    [&["--package", "probes"], &["--package", "agent", "--test", "backends"]];
+/// Tests in guests: those of the probes, and
+const PROBES: &str = "crates/probes/tests";
+/// what is asked of a kernel that this machine's may not have.
+const OTHERS: [&str; 1] = ["backends"];
 
 /// Builds the tests for this machine; their names and static binaries without symbols.
 pub fn build_tests(vm: &Path) -> Result<Vec<(String, PathBuf)>> {
     let folder = vm.join("tests");
     fs::remove_dir_all(&folder).ok();
     fs::create_dir_all(&folder).with_context(|| format!("create {}", folder.display()))?;
-    let mut tests = Vec::new();
-    for what in TESTED {
-        tests.extend(build(what, &folder)?);
-    }
-    tests.sort();
-    Ok(tests)
-}
-
-fn build(what: &[&str], folder: &Path) -> Result<Vec<(String, PathBuf)>> {
     let mut cargo = repository::cargo();
-    cargo.args(["test", "--locked"]).args(what);
-    cargo.args(["--no-run", "--message-format=json-render-diagnostics"]);
+    // With the features of the whole workspace, as other tests are: one crate's would build all that it needs once more.
+    cargo.args(["test", "--workspace", "--locked", "--no-run"]);
+    cargo.arg("--message-format=json-render-diagnostics");
+    for name in names()? {
+        cargo.args(["--test", &name]);
+    }
     cargo.stderr(std::process::Stdio::inherit());
     let output = process::output(&mut cargo)?;
     let mut tests = Vec::new();
@@ -70,7 +66,7 @@ fn build(what: &[&str], folder: &Path) -> Result<Vec<(String, PathBuf)>> {
         let (Some(target), Some(executable)) = (message.target, message.executable) else {
             continue;
         };
-        // Unit tests need no other kernel than this one.
+        // Programs that tests start are built, too.
         if !target.kind.iter().any(|kind| kind == "test") {
             continue;
         }
@@ -84,10 +80,27 @@ fn build(what: &[&str], folder: &Path) -> Result<Vec<(String, PathBuf)>> {
         }
         tests.push((target.name, stripped));
     }
-    if tests.is_empty() {
-        bail!("{what:?} has no tests; there is nothing to run in a guest");
-    }
+    tests.sort();
     Ok(tests)
+}
+
+fn names() -> Result<Vec<String>> {
+    let folder = repository::root().join(PROBES);
+    let mut names = OTHERS.map(str::to_owned).to_vec();
+    for entry in fs::read_dir(&folder).with_context(|| format!("read {}", folder.display()))? {
+        let path = entry?.path();
+        if let (Some("rs"), Some(name)) = (extension(&path), path.file_stem()) {
+            names.push(name.to_string_lossy().into_owned());
+        }
+    }
+    if names.len() == OTHERS.len() {
+        bail!("{PROBES} has no tests; there is nothing to run in a guest");
+    }
+    Ok(names)
+}
+
+fn extension(path: &Path) -> Option<&str> {
+    path.extension()?.to_str()
 }
 
 /// Writes the file system of a guest that runs `tests`, or loads the BPF objects if it is of another architecture.
