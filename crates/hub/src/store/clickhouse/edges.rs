@@ -183,6 +183,6 @@ mod tests {
         assert_eq!(c.learn(vec![found], 5), [(ids[&0], 0)]);
         assert_eq!(c.numbers([ids[&0]].into_iter()).0[&ids[&0]], 0);
         // What it is stored by, in all versions.
-        assert_eq!(ids[&0], 4_545_062_160_675_529_169);
+        assert_eq!(ids[&0], 13_477_601_147_618_150_077);
     }
 }
