@@ -54,8 +54,8 @@ pub fn run(lab: &Lab) -> Result<Findings> {
         bail!("{streams} of {AGENTS} agents report, {rows_stored} of {rows_sent} rows are stored");
     }
     // What is read is kept, up to the bound: all there is to keep.
-    hub.get("/api/v1/graph?since=168h")?;
-    hub.get("/api/v1/graph?since=24h")?;
+    hub.get("/api/v1/graph?since=-7d")?;
+    hub.get("/api/v1/graph?since=-1d")?;
     let memory = hub.peak_memory()? / MEGABYTE;
 
     lab.say("reports: killed");
