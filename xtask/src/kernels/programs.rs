@@ -42,9 +42,9 @@ impl Default for Choice {
     }
 }
 
-/// Tests in guests: those of the probes, and
+/// Where the probes' tests are.
 const PROBES: &str = "crates/probes/tests";
-/// what is asked of a kernel that this machine's may not have.
+/// Other tests of what this machine's kernel may not have.
 const OTHERS: [&str; 1] = ["backends"];
 
 /// Builds the tests for this machine; their names and static binaries without symbols.
@@ -89,7 +89,7 @@ fn names() -> Result<Vec<String>> {
     let mut names = OTHERS.map(str::to_owned).to_vec();
     for entry in fs::read_dir(&folder).with_context(|| format!("read {}", folder.display()))? {
         let path = entry?.path();
-        if let (Some("rs"), Some(name)) = (extension(&path), path.file_stem()) {
+        if let Some(name) = path.file_stem().filter(|_| path.extension() == Some("rs".as_ref())) {
             names.push(name.to_string_lossy().into_owned());
         }
     }
@@ -97,10 +97,6 @@ fn names() -> Result<Vec<String>> {
         bail!("{PROBES} has no tests; there is nothing to run in a guest");
     }
     Ok(names)
-}
-
-fn extension(path: &Path) -> Option<&str> {
-    path.extension()?.to_str()
 }
 
 /// Writes the file system of a guest that runs `tests`, or loads the BPF objects if it is of another architecture.
