@@ -5,6 +5,7 @@
 
 use model::row::{Key, Values};
 use model::{Direction, Measure};
+use proto::columns::{Writer, compress};
 
 use hub::store::sample_key;
 
@@ -147,6 +148,20 @@ fn poisson(mean: f64, random: &mut fastrand::Rng) -> u64 {
 /// The sum of twelve has the variance 1.
 fn normal(random: &mut fastrand::Rng) -> f64 {
     (0..12).map(|_| random.f64()).sum::<f64>() - 6.0
+}
+
+/// What an agent sends of an interval: the edges, their columns compressed, and how many bytes these had before.
+pub fn interval(sides: &[Side], at: usize) -> (Vec<u32>, Vec<u8>, u32) {
+    let mut writer = Writer::default();
+    let mut ids = Vec::new();
+    for side in sides {
+        if let Some(values) = &side.values[at] {
+            writer.push(side.id, values);
+            ids.push(side.id);
+        }
+    }
+    let columns = writer.finish();
+    (ids, compress(&columns, 3).unwrap_or_default(), columns.len() as u32)
 }
 
 #[cfg(test)]

@@ -13,7 +13,6 @@ use hub::ingest::{Ingest, Understood};
 use hub::query::{Group, Query, Select, graph};
 use hub::store::{Block, Catalogue, Commit, Level, Sqlite, Store};
 use proto::Dictionary;
-use proto::columns::{Writer, compress};
 use proto::telemetry::Batch;
 use rustix::time::{ClockId, clock_gettime};
 
@@ -211,18 +210,7 @@ pub fn nodes() -> Vec<Node> {
 
 impl Node {
     fn new(number: u32, sides: Vec<Side>) -> Self {
-        let variants = (0..VARIANTS).map(|at| {
-            let mut writer = Writer::default();
-            let mut ids = Vec::new();
-            for side in &sides {
-                if let Some(values) = &side.values[at] {
-                    writer.push(side.id, values);
-                    ids.push(side.id);
-                }
-            }
-            let columns = writer.finish();
-            (ids, compress(&columns, 3).unwrap_or_default(), columns.len() as u32)
-        });
+        let variants = (0..VARIANTS).map(|at| edges::interval(&sides, at));
         Self {
             name: format!("node-{number}").into(),
             variants: variants.collect(),

@@ -9,7 +9,6 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use model::Timestamp;
-use proto::columns::{Writer, compress};
 use proto::telemetry::report::Kind;
 use proto::telemetry::{Ack, Batch, Introduction, Report};
 use proto::{Dictionary, TelemetryClient};
@@ -176,21 +175,8 @@ impl Reporters {
 impl Group {
     fn new(sides: Vec<Side>) -> Self {
         let variants = (0..VARIANTS).map(|at| {
-            let mut writer = Writer::default();
-            let mut ids = Vec::new();
-            for side in &sides {
-                if let Some(values) = &side.values[at] {
-                    writer.push(side.id, values);
-                    ids.push(side.id);
-                }
-            }
-            let columns = writer.finish();
-            let columns_bytes = columns.len() as u32;
-            Interval {
-                ids,
-                columns: compress(&columns, 3).unwrap_or_default().into(),
-                columns_bytes,
-            }
+            let (ids, columns, columns_bytes) = edges::interval(&sides, at);
+            Interval { ids, columns: columns.into(), columns_bytes }
         });
         Self { variants: variants.collect(), sides }
     }
