@@ -74,6 +74,8 @@ pub enum Found {
         local: bool,
         /// By an answer.
         answered: bool,
+        /// By nothing but a socket: the address may be a service's that leads there.
+        seen: bool,
     },
     /// Nobody's at that time; it was this one's a moment before.
     Former(Arc<Identity>),
@@ -299,11 +301,12 @@ impl Addresses {
             Some(Claim { until: Some(until), identity, answered: false, .. }) if *until < time => {
                 return Found::Former(identity.clone());
             }
-            Some(Claim { identity, local, answered, .. }) => {
+            Some(Claim { who, identity, local, answered, .. }) => {
                 return Found::Held {
                     identity: identity.clone(),
                     local: *local,
                     answered: *answered,
+                    seen: matches!(who, Who::Pod { seen: true, .. }),
                 };
             }
             None => {}

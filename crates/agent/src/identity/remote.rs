@@ -53,6 +53,9 @@ impl Names {
                 self.interest.touch(&embedded(ip).unwrap_or(ip), self.at);
                 Remote::Known(Some(identity))
             }
+            Found::Held { identity, seen: true, .. } => {
+                self.answered_first(ip, &identity).unwrap_or_else(|| self.held(identity))
+            }
             Found::Held { identity, .. } => self.held(identity),
             Found::Former(identity) => self.absent(ip, Some(identity), true),
             Found::Near if self.asks() => self.ask(ip, true),
@@ -63,15 +66,22 @@ impl Names {
 
     /// An address on this node's links. With IPVS those of services are there, too, and the feed knows them.
     fn unclaimed(&mut self, ip: IpAddr, observation: &Observation) -> Remote {
-        let here = Some(self.this_host.clone());
-        if self.asks()
-            && !self.stale
-            && let Remote::Missing { key, patience, near, .. } = self.ask(ip, false)
-            && patience > Duration::ZERO
-        {
-            return Remote::Missing { key, patience, known: here, near };
+        let here = self.this_host.clone();
+        let answered = self.answered_first(ip, &here);
+        answered.unwrap_or_else(|| self.peer(observation, Some(here), true))
+    }
+
+    /// Worth waiting for what the feed says of `ip`, as long as it may still answer; else it is `known`.
+    fn answered_first(&mut self, ip: IpAddr, known: &Arc<Identity>) -> Option<Remote> {
+        if !self.asks() || self.stale {
+            return None;
         }
-        self.peer(observation, here, true)
+        match self.ask(ip, false) {
+            Remote::Missing { key, patience, near, .. } if patience > Duration::ZERO => {
+                Some(Remote::Missing { key, patience, known: Some(known.clone()), near })
+            }
+            _ => None,
+        }
     }
 
     /// By the socket at the other end; `instead` if that is not known, nor comes to be known where it is `waited` for.

@@ -7,7 +7,7 @@ use model::{Address, Change, Holder, Identity, Timestamp};
 use proptest::prelude::*;
 
 use super::super::super::Feed;
-use super::bench::{Bench, C, NODE_IP, pod};
+use super::bench::{Bench, C, D, NODE_IP, pod};
 
 const SECOND: u64 = 1_000_000_000;
 
@@ -98,6 +98,39 @@ fn an_address_on_a_link_of_the_node_may_be_a_services() {
     bench.see(&to("10.96.0.11"));
     bench.wait_ms(200);
     bench.delivered(&["shop/cart/app > Host node"]);
+}
+
+/// Where a service's address leads to the pod itself, its own socket shows that address, perhaps before the feed tells of
+/// the pod.
+#[test]
+fn a_pod_seen_at_an_address_may_have_it_for_a_service() {
+    let mut bench = bench();
+    bench.created(8, "web", D);
+    for address in ["10.1.0.2", "10.96.0.20", "10.1.0.3"] {
+        bench.see(&format!("8@10 {address}:80 < 10.1.0.1:4000 accepted"));
+    }
+    bench.change(pod("web", "10.1.0.2").container(D, "app"));
+    bench.wait_ms(1);
+    bench.delivered(&["shop/cart/- > shop/web/app"; 3]);
+    assert!(bench.wishes().is_empty());
+    bench.see(&to("10.1.0.2"));
+    bench.see(&to("10.96.0.20"));
+    assert_eq!(bench.wishes(), ["10.96.0.20"], "the other is its own");
+    bench.delivered(&["shop/cart/app > shop/web/-"]);
+    bench.change(service("10.96.0.20", "web"));
+    bench.wait_ms(1);
+    bench.see(&to("10.96.0.20"));
+    bench.delivered(&["shop/cart/app > service far/web"; 2]);
+    // Nobody's as far as the feed knows: then it is the pod's.
+    bench.see(&to("10.1.0.3"));
+    bench.change(unknown("10.1.0.3"));
+    bench.wait_ms(1);
+    bench.see(&to("10.1.0.3"));
+    bench.delivered(&["shop/cart/app > shop/web/-"; 2]);
+    // Nobody can be asked: nobody is waited for.
+    bench.change(Change::Stale);
+    bench.see(&to("10.1.0.3"));
+    bench.delivered(&["shop/cart/app > shop/web/-"]);
 }
 
 #[test]
