@@ -27,6 +27,7 @@ test("any status becomes tables", () => {
 test("what is bad is marked", () => {
   expect(fact("ready", false)).toMatchObject({ text: "no", isBad: true });
   expect(fact("error", "403")).toMatchObject({ isBad: true });
+  expect(fact("history_error", "ClickHouse is away")).toMatchObject({ name: "history error", isBad: true });
   expect(fact("error", "")).toMatchObject({ isBad: false });
   expect(fact("truncated", false)).toMatchObject({ isBad: false });
 });

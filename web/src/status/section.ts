@@ -27,7 +27,8 @@ function plain(name: string): string {
 
 export function fact(name: string, value: unknown): Fact {
   const isBad =
-    (name === "error" && value !== "" && value !== undefined) || (value === false && /^(ready|listed)$/.test(name));
+    (/(^|_)error$/.test(name) && value !== "" && value !== undefined) ||
+    (value === false && /^(ready|listed)$/.test(name));
   let text: string;
   if (typeof value === "number") text = (ENDINGS.find(([ending]) => ending.test(name))?.[1] ?? whole)(value);
   else if (typeof value === "boolean") text = value ? "yes" : "no";

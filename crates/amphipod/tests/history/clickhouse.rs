@@ -33,10 +33,11 @@ fn whoever_is_killed_nothing_is_lost_or_counted_twice() {
                 drop(store);
                 wait("the hub to say so", || {
                     agent.tell();
-                    place
-                        .get("/readyz")
-                        .is_some_and(|(status, body)| status == 503 && body.contains("ClickHouse"))
+                    place.status()["history_error"]
+                        .as_str()
+                        .is_some_and(|error| error.contains("ClickHouse"))
                 });
+                assert_eq!(place.get("/readyz").unwrap().0, 200, "names do not wait for history");
                 let (status, body) = place.get("/api/v1/graph").unwrap();
                 assert!(status == 503 && body.contains("ClickHouse"), "{status} {body}");
                 let before = agent.acknowledged();

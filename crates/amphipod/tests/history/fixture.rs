@@ -68,6 +68,12 @@ impl Place {
         Some((head.get(9..12)?.parse().ok()?, body.to_owned()))
     }
 
+    /// `/api/v1/status`, or nothing while the hub does not answer.
+    pub fn status(&self) -> serde_json::Value {
+        let answer = self.get("/api/v1/status").filter(|(status, _)| *status == 200);
+        answer.map(|(_, body)| serde_json::from_str(&body).unwrap()).unwrap_or_default()
+    }
+
     /// The failures of a workload, once the hub answers.
     pub fn failures(&self, source: &str) -> u64 {
         let mut found = 0;

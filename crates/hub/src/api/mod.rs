@@ -135,10 +135,9 @@ fn itself() -> Router<Arc<Sources>> {
         })
 }
 
+/// Whether agents can be told names. Not whether history can be stored: all replicas may use one store, and names and
+/// live records do not wait for it.
 async fn ready(State(sources): State<Arc<Sources>>) -> Result<&'static str, Problem> {
-    if let Some(error) = sources.ingest.failing() {
-        return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, error));
-    }
     if sources.inventory.is_complete() {
         return Ok("ready\n");
     }

@@ -104,7 +104,7 @@ pub fn collect(sources: &Sources, scope: &Scope) -> Status {
     Status {
         version: env!("CARGO_PKG_VERSION"),
         uptime_seconds: sources.meter.uptime().as_secs_f64(),
-        ready: sources.inventory.is_complete() && sources.ingest.failing().is_none(),
+        ready: sources.inventory.is_complete(),
         resources,
         whole,
         hidden: !all,
