@@ -181,7 +181,7 @@ impl View {
         )?;
         out.gauge(
             "amphipod_hub_interest",
-            "Addresses that some agent asked for.",
+            "Addresses that agents asked for, once for each of them.",
             value(|it| it.totals.wanted_addresses as u64),
         )?;
         out.gauge(

@@ -6,9 +6,11 @@ use std::sync::Arc;
 
 use model::{Address, Change, Container, Holder, Identity, Timestamp, Workload};
 
+use super::container::{ContainerId, ContainerKind};
 use super::key::{Key, Str};
-use super::object::{Claim, Node, Pairs, Pod, Service};
+use super::object::{Claim, Node, Pod, Service};
 use super::store::Store;
+use super::template::Pairs;
 
 /// Where the API server's own service is.
 const KUBERNETES: (&str, &str) = ("default", "kubernetes");
@@ -26,7 +28,7 @@ impl Store {
         match key {
             Key::Pod { uid, node } => match self.pod_by_uid(uid) {
                 Some(pod) if pod.node == *node => Change::Pod(self.pod_change(pod)),
-                _ => Change::PodGone { uid: uid.clone() },
+                _ => Change::PodGone { uid: uid.text() },
             },
             Key::Node { name } => {
                 match self.nodes.find("", name).and_then(|id| self.nodes.get(id)) {
@@ -43,21 +45,21 @@ impl Store {
     }
 
     fn pod_change(&self, pod: &Pod) -> model::Pod {
-        let container = |it: &super::object::Container| Container {
-            id: it.id.text(),
-            name: it.kind.name.clone(),
+        let container = |(id, kind): (&ContainerId, &Arc<ContainerKind>)| Container {
+            id: id.text(),
+            name: kind.name.clone(),
         };
         model::Pod {
-            uid: pod.uid.clone(),
-            namespace: pod.namespace.clone(),
+            uid: pod.uid.text(),
+            namespace: pod.template.namespace.clone(),
             name: pod.name.clone(),
             node: pod.node.clone(),
             // A pod that is over has its address no longer, whatever it says.
             ips: if pod.over { Vec::new() } else { pod.ips.to_vec() },
             host_network: pod.host_network,
             workload: Some((*pod.workload).clone()),
-            containers: pod.containers.iter().map(container).collect(),
-            labels: labels(&pod.labels),
+            containers: pod.containers().map(container).collect(),
+            labels: labels(&pod.template.labels),
             zone: self.zone(&pod.node).cloned(),
         }
     }
@@ -87,7 +89,7 @@ impl Store {
                 let service = behind.map(|(_, service)| service.clone());
                 let started = u64::try_from(pod.started_at).unwrap_or(0) * 1_000_000_000;
                 let since = released.map_or(started, |Timestamp(then)| started.max(then));
-                let holder = Holder::Pod { uid: pod.uid.clone() };
+                let holder = Holder::Pod { uid: pod.uid.text() };
                 (holder, self.pod_identity(pod, service), Some(Timestamp(since)))
             }
             (Some(Holding::Service(it)), _) => {
@@ -151,12 +153,12 @@ impl Store {
 
     fn pod_identity(&self, pod: &Pod, service: Option<Str>) -> Identity {
         Identity {
-            namespace: Some(pod.namespace.clone()),
+            namespace: Some(pod.template.namespace.clone()),
             pod: Some(pod.name.clone()),
-            pod_uid: Some(pod.uid.clone()),
+            pod_uid: Some(pod.uid.text()),
             workload: Some((*pod.workload).clone()),
             service,
-            labels: labels(&pod.labels),
+            labels: labels(&pod.template.labels),
             zone: self.zone(&pod.node).cloned(),
             ..Identity::default()
         }

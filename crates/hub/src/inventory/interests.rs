@@ -1,6 +1,7 @@
 //! Who wants to be told of what.
 
-use std::net::IpAddr;
+use std::collections::BTreeSet;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
 use hashbrown::HashMap;
@@ -16,7 +17,9 @@ pub type Id = u32;
 #[derive(Debug, Default)]
 pub struct Interests {
     by_node: HashMap<Str, Vec<Id>>,
-    by_address: HashMap<IpAddr, Vec<Id>>,
+    /// Pairs take half of what a table of lists does: nearly all are IPv4, and many agents want each.
+    by_v4: BTreeSet<(Ipv4Addr, Id)>,
+    by_v6: BTreeSet<(Ipv6Addr, Id)>,
     all: Slab<Arc<Mailbox>>,
     /// Those who want to be told of everything.
     broadcast: Vec<Id>,
@@ -27,8 +30,9 @@ impl Interests {
         self.all.len()
     }
 
-    pub fn addresses(&self) -> usize {
-        self.by_address.len()
+    /// Addresses that agents want, once for each that does.
+    pub fn wanted(&self) -> usize {
+        self.by_v4.len() + self.by_v6.len()
     }
 
     pub fn of_node(&self, node: &str) -> usize {
@@ -60,31 +64,41 @@ impl Interests {
     }
 
     pub fn want(&mut self, ip: IpAddr, id: Id) {
-        self.by_address.entry(ip).or_insert_with(|| Vec::with_capacity(1)).push(id);
+        match ip {
+            IpAddr::V4(ip) => self.by_v4.insert((ip, id)),
+            IpAddr::V6(ip) => self.by_v6.insert((ip, id)),
+        };
     }
 
     pub fn forget(&mut self, ip: IpAddr, id: Id) {
-        if let Entry::Occupied(mut entry) = self.by_address.entry(ip) {
-            let ids = entry.get_mut();
-            if let Some(at) = ids.iter().position(|other| *other == id) {
-                ids.swap_remove(at);
-            }
-            if ids.is_empty() {
-                entry.remove();
-            }
-        }
+        match ip {
+            IpAddr::V4(ip) => self.by_v4.remove(&(ip, id)),
+            IpAddr::V6(ip) => self.by_v6.remove(&(ip, id)),
+        };
     }
 
     /// Puts `key`, whose state has changed, into the mailboxes that it concerns; tells how many.
     pub fn mark(&self, key: &Key) -> usize {
-        let concerned = match key {
-            Key::Pod { node, .. } => self.by_node.get(node),
-            Key::Node { name } => self.by_node.get(name),
-            Key::Address(ip) => self.by_address.get(ip),
+        let mut marked = 0;
+        let mut put = |id: &Id| {
+            if let Some(mailbox) = self.all.get(*id as usize) {
+                mailbox.put(key.clone());
+                marked += 1;
+            }
         };
-        let concerned = concerned.into_iter().flatten().chain(&self.broadcast);
-        let concerned = concerned.filter_map(|id| self.all.get(*id as usize));
-        concerned.map(|mailbox| mailbox.put(key.clone())).count()
+        match key {
+            Key::Pod { node, .. } | Key::Node { name: node } => {
+                self.by_node.get(node).into_iter().flatten().for_each(&mut put);
+            }
+            Key::Address(IpAddr::V4(ip)) => {
+                self.by_v4.range((*ip, 0)..=(*ip, Id::MAX)).for_each(|(_, id)| put(id));
+            }
+            Key::Address(IpAddr::V6(ip)) => {
+                self.by_v6.range((*ip, 0)..=(*ip, Id::MAX)).for_each(|(_, id)| put(id));
+            }
+        }
+        self.broadcast.iter().for_each(put);
+        marked
     }
 
     pub fn mailboxes(&self) -> impl Iterator<Item = &Arc<Mailbox>> {

@@ -3,6 +3,8 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use super::uid::Uid;
+
 pub type Str = Arc<str>;
 
 /// Names one thing that an agent may know; its newest state is looked up when it is told.
@@ -10,7 +12,7 @@ pub type Str = Arc<str>;
 pub enum Key {
     /// A pod as its node knows it. A pod that is on another node by now is gone from this one.
     Pod {
-        uid: Str,
+        uid: Uid,
         node: Str,
     },
     Node {

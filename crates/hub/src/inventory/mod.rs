@@ -5,6 +5,7 @@
 
 mod addresses;
 mod answer;
+mod container;
 mod interests;
 mod key;
 mod log;
@@ -16,8 +17,10 @@ mod place;
 mod store;
 mod strings;
 mod table;
+mod template;
 #[cfg(test)]
 mod tests;
+mod uid;
 mod uids;
 mod wanted;
 
@@ -139,7 +142,7 @@ impl Inventory {
 
     /// The node on which a pod runs.
     pub fn node_of_pod(&self, uid: &str) -> Option<Str> {
-        self.store().pod_by_uid(uid).map(|pod| pod.node.clone())
+        self.store().pod_by_uid(&uid.into()).map(|pod| pod.node.clone())
     }
 
     pub fn totals(&self) -> Totals {
@@ -155,7 +158,7 @@ impl Inventory {
             strings: store.strings.len(),
             orphans: store.orphans.len(),
             agents: interests.agents(),
-            wanted_addresses: interests.addresses(),
+            wanted_addresses: interests.wanted(),
             waiting: interests.mailboxes().map(|mailbox| mailbox.len()).sum(),
             store: store.counters,
         }

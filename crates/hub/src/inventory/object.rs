@@ -4,29 +4,26 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use model::Workload;
-use reflector::{OwnerReference, Phase, Protocol};
+use reflector::{OwnerReference, Phase};
 
+use super::container::{ContainerId, ContainerKind};
 use super::key::Str;
 use super::strings::Strings;
 use super::table::{Id, Named};
-
-pub type Pairs = Arc<[(Str, Str)]>;
+use super::template::{Owned, Pairs, Port, Template, pairs};
+use super::uid::Uid;
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct Pod {
-    pub uid: Str,
-    pub namespace: Str,
+    pub uid: Uid,
     pub name: Str,
     /// Empty before the pod is scheduled.
     pub node: Str,
     pub ips: Box<[IpAddr]>,
-    pub containers: Box<[Container]>,
-    /// Who controls it directly.
-    pub owner: Option<Arc<Owned>>,
+    /// As many as its template has.
+    pub containers: Box<[ContainerId]>,
+    pub template: Arc<Template>,
     pub workload: Arc<Workload>,
-    pub labels: Pairs,
-    pub annotations: Pairs,
-    pub ports: Arc<[Port]>,
     /// Seconds since 1970; 0: not known.
     pub started_at: i64,
     pub host_network: bool,
@@ -36,44 +33,8 @@ pub struct Pod {
     pub deleted: bool,
 }
 
-/// An owner's kind and uid.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Owned {
-    pub kind: Str,
-    pub api_group: Str,
-    pub uid: Str,
-}
-
-#[derive(Clone, Debug, PartialEq)]
-pub struct Container {
-    pub id: ContainerId,
-    pub kind: Arc<ContainerKind>,
-}
-
-/// 64 hex digits take half of their length.
-#[derive(Clone, Debug, PartialEq)]
-pub enum ContainerId {
-    Hex([u8; 32]),
-    Other(Str),
-}
-
-/// What the containers of a workload have in common.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct ContainerKind {
-    pub name: Str,
-    pub image: Str,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Port {
-    pub name: Str,
-    pub number: u16,
-    pub protocol: Protocol,
-}
-
 #[derive(Debug, PartialEq)]
 pub struct Service {
-    pub uid: Str,
     pub namespace: Str,
     pub name: Str,
     pub cluster_ips: Box<[IpAddr]>,
@@ -82,7 +43,6 @@ pub struct Service {
 
 #[derive(Debug, PartialEq)]
 pub struct Node {
-    pub uid: Str,
     pub name: Str,
     pub ips: Box<[IpAddr]>,
     pub zone: Option<Str>,
@@ -91,7 +51,6 @@ pub struct Node {
 /// A part of the addresses behind a service.
 #[derive(Debug, PartialEq)]
 pub struct Slice {
-    pub uid: Str,
     pub namespace: Str,
     pub name: Str,
     pub service: Str,
@@ -108,7 +67,7 @@ pub struct Namespace {
 /// A ReplicaSet or a Job, and what its pods are called by.
 #[derive(Debug, PartialEq)]
 pub struct Owner {
-    pub uid: Str,
+    pub uid: Uid,
     pub namespace: Str,
     pub name: Str,
     pub workload: Arc<Workload>,
@@ -118,49 +77,20 @@ pub struct Owner {
     pub deployed_at: i64,
 }
 
-impl ContainerId {
-    pub fn parse(text: &str) -> Self {
-        let mut bytes = [0; 32];
-        let pairs = text.as_bytes().chunks_exact(2);
-        if text.len() != 64 || text.bytes().any(|it| !matches!(it, b'0'..=b'9' | b'a'..=b'f')) {
-            return Self::Other(text.into());
-        }
-        let digit = |digit: u8| if digit < b'a' { digit - b'0' } else { digit - b'a' + 10 };
-        for (byte, pair) in bytes.iter_mut().zip(pairs) {
-            *byte = digit(pair[0]) << 4 | digit(pair[1]);
-        }
-        Self::Hex(bytes)
-    }
-
-    pub fn text(&self) -> Str {
-        match self {
-            Self::Hex(bytes) => {
-                const DIGITS: &[u8; 16] = b"0123456789abcdef";
-                let digits = bytes.iter().flat_map(|it| [it >> 4, it & 15]);
-                digits.map(|it| char::from(DIGITS[usize::from(it)])).collect::<String>().into()
-            }
-            Self::Other(text) => text.clone(),
-        }
-    }
-}
-
 impl Pod {
     /// Its workload is that of its direct owner until somebody knows better.
     pub fn new(pod: reflector::Pod, strings: &mut Strings) -> Self {
-        let containers = pod.containers.into_iter().filter_map(|it| {
-            let kind = ContainerKind { name: strings.text(it.name), image: strings.text(it.image) };
-            let kind = strings.containers.share(kind.into());
-            Some(Container { id: ContainerId::parse(&it.id?), kind })
-        });
-        let containers = containers.collect();
+        let (mut ids, mut kinds) = (Vec::new(), Vec::new());
+        for container in pod.containers {
+            let Some(id) = container.id else { continue };
+            ids.push(ContainerId::parse(&id));
+            let (name, image) = (strings.text(container.name), strings.text(container.image));
+            kinds.push(strings.containers.share(ContainerKind { name, image }.into()));
+        }
         let workload = workload(&pod.name, &pod.node, pod.owner.as_ref());
         let owner = pod.owner.map(|it| {
             let (kind, api_group) = (strings.text(it.kind), strings.text(it.api_group));
-            strings.owners.share(Arc::new(Owned {
-                kind,
-                api_group,
-                uid: strings.texts.share(it.uid),
-            }))
+            strings.owners.share(Arc::new(Owned { kind, api_group, uid: Uid::new(&it.uid) }))
         });
         let ports = pod.ports.into_iter().map(|it| Port {
             name: strings.texts.share(it.name),
@@ -168,23 +98,31 @@ impl Pod {
             protocol: it.protocol,
         });
         let ports: Arc<[Port]> = ports.collect();
-        Self {
-            uid: pod.uid,
+        let template = Template {
             namespace: strings.text(pod.namespace),
-            name: pod.name,
-            node: strings.text(pod.node),
-            ips: pod.ips.into(),
-            containers,
             owner,
-            workload: strings.workloads.share(workload.into()),
             labels: pairs(pod.labels, strings),
             annotations: pairs(pod.annotations, strings),
             ports: strings.ports.share(ports),
+            containers: strings.kinds.share(kinds.into()),
+        };
+        Self {
+            uid: Uid::new(&pod.uid),
+            name: pod.name,
+            node: strings.text(pod.node),
+            ips: pod.ips.into(),
+            containers: ids.into(),
+            template: strings.templates.share(template.into()),
+            workload: strings.workloads.share(workload.into()),
             started_at: pod.started_at.unwrap_or(0),
             host_network: pod.host_network,
             over: matches!(pod.phase, Phase::Succeeded | Phase::Failed),
             deleted: pod.deleted,
         }
+    }
+
+    pub fn containers(&self) -> impl Iterator<Item = (&ContainerId, &Arc<ContainerKind>)> {
+        self.containers.iter().zip(&*self.template.containers)
     }
 
     /// The addresses that are its own: not those of its node, and none once it has ended.
@@ -207,18 +145,9 @@ fn workload(pod: &str, node: &str, owner: Option<&OwnerReference>) -> Workload {
     }
 }
 
-fn pairs(pairs: Vec<(Str, Str)>, strings: &mut Strings) -> Pairs {
-    let pairs = pairs
-        .into_iter()
-        .map(|(key, value)| (strings.texts.share(key), strings.texts.share(value)));
-    let pairs: Pairs = pairs.collect();
-    strings.pairs.share(pairs)
-}
-
 impl Service {
     pub fn new(service: reflector::Service, strings: &mut Strings) -> Self {
         Self {
-            uid: service.uid,
             namespace: strings.text(service.namespace),
             name: strings.text(service.name),
             cluster_ips: service.cluster_ips.into(),
@@ -230,7 +159,6 @@ impl Service {
 impl Node {
     pub fn new(node: reflector::Node, strings: &mut Strings) -> Self {
         Self {
-            uid: node.uid,
             name: strings.text(node.name),
             ips: node.addresses.into(),
             zone: node.zone.map(|zone| strings.text(zone)),
@@ -244,7 +172,6 @@ impl Slice {
         ips.sort_unstable();
         ips.dedup();
         Self {
-            uid: slice.uid,
             namespace: strings.text(slice.namespace),
             name: slice.name,
             service: strings.text(slice.service),
@@ -266,7 +193,7 @@ impl Owner {
             None => Workload { kind: owner.kind, name: owner.name.clone() },
         };
         Self {
-            uid: strings.text(owner.uid),
+            uid: Uid::new(&owner.uid),
             namespace: strings.text(owner.namespace),
             name: owner.name,
             workload: strings.workloads.share(workload.into()),
@@ -289,7 +216,13 @@ macro_rules! named {
         }
     })* };
 }
-named!(Pod, Service, Slice, Owner);
+named!(Service, Slice, Owner);
+
+impl Named for Pod {
+    fn name(&self) -> (&Str, &Str) {
+        (&self.template.namespace, &self.name)
+    }
+}
 
 impl Named for Node {
     fn name(&self) -> (&Str, &Str) {
@@ -320,14 +253,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_container_id_comes_back_as_it_was() {
-        let hex = "0123456789abcdef".repeat(4);
-        assert!(matches!(ContainerId::parse(&hex), ContainerId::Hex(_)));
-        for text in [&*hex, &hex[1..], &hex.to_uppercase(), "", &"é".repeat(32)] {
-            assert_eq!(&*ContainerId::parse(text).text(), text);
-        }
-        assert!(size_of::<Pod>() <= 216, "{}", size_of::<Pod>());
-        assert!(size_of::<Container>() <= 48, "{}", size_of::<Container>());
+    fn a_pod_takes_no_more_than_it_must() {
+        assert!(size_of::<Pod>() <= 120, "{}", size_of::<Pod>());
     }
 
     #[test]

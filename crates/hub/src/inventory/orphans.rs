@@ -2,7 +2,7 @@
 
 use hashbrown::HashMap;
 
-use super::key::Str;
+use super::uid::Uid;
 
 /// Of all owners together; beyond, pods keep the name that they have.
 const MOST: usize = 262_144;
@@ -10,12 +10,12 @@ const MOST: usize = 262_144;
 #[derive(Debug, Default)]
 pub struct Orphans {
     /// Uids of pods by that of their owner.
-    by_owner: HashMap<Str, Vec<Str>>,
+    by_owner: HashMap<Uid, Vec<Uid>>,
     count: usize,
 }
 
 impl Orphans {
-    pub fn add(&mut self, owner: &Str, pod: &Str) {
+    pub fn add(&mut self, owner: &Uid, pod: &Uid) {
         if self.count >= MOST {
             return;
         }
@@ -27,17 +27,17 @@ impl Orphans {
     }
 
     /// The owner has come: who waited for it.
-    pub fn take(&mut self, owner: &str) -> Vec<Str> {
+    pub fn take(&mut self, owner: &Uid) -> Vec<Uid> {
         let pods = self.by_owner.remove(owner).unwrap_or_default();
         self.count -= pods.len();
         pods
     }
 
     /// The pod has gone. An owner that went first, as a collected Job does, never comes.
-    pub fn forget(&mut self, owner: &str, pod: &str) {
+    pub fn forget(&mut self, owner: &Uid, pod: &Uid) {
         let Some(pods) = self.by_owner.get_mut(owner) else { return };
         let before = pods.len();
-        pods.retain(|uid| **uid != *pod);
+        pods.retain(|uid| uid != pod);
         self.count -= before - pods.len();
         if pods.is_empty() {
             self.by_owner.remove(owner);

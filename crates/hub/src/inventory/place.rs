@@ -48,7 +48,8 @@ impl Inventory {
         let mut places = Places::new();
         for pod in self.store().live_pods() {
             let workload = &pod.workload;
-            let name = (pod.namespace.clone(), workload.kind.clone(), workload.name.clone());
+            let name =
+                (pod.template.namespace.clone(), workload.kind.clone(), workload.name.clone());
             let place = places.entry(name).or_default();
             place.pods += 1;
             place.nodes.insert(pod.node.clone());
@@ -61,7 +62,9 @@ impl Inventory {
         let store = self.store();
         let pods = store.live_pods().filter(|pod| {
             let workload = &pod.workload;
-            *pod.namespace == *namespace && *workload.kind == *kind && *workload.name == *name
+            *pod.template.namespace == *namespace
+                && *workload.kind == *kind
+                && *workload.name == *name
         });
         let pods = pods.take(MOST_PODS).map(|pod| PodPlace {
             name: pod.name.clone(),
@@ -108,7 +111,7 @@ impl Inventory {
     /// Where pods of these namespaces are.
     pub fn nodes_within(&self, scope: &model::Scope) -> HashSet<Str> {
         let store = self.store();
-        let pods = store.live_pods().filter(|pod| scope.has(&pod.namespace));
+        let pods = store.live_pods().filter(|pod| scope.has(&pod.template.namespace));
         pods.map(|pod| pod.node.clone()).collect()
     }
 

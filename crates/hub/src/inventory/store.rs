@@ -14,6 +14,7 @@ use super::object::{Claim, Namespace, Node, Owner, Pod, Service, Slice};
 use super::orphans::Orphans;
 use super::strings::Strings;
 use super::table::{Id, Named, Table};
+use super::uid::Uid;
 use super::uids::Uids;
 
 #[derive(Debug)]
@@ -29,7 +30,7 @@ pub struct Store {
     jobs: Table<Owner>,
     pub addresses: Addresses,
     uids: Uids,
-    owner_uids: HashMap<Str, (Resource, Id)>,
+    owner_uids: HashMap<Uid, (Resource, Id)>,
     on_node: HashMap<Str, Vec<Id>>,
     pub orphans: Orphans,
     states: [State; Resource::ALL.len()],
@@ -97,7 +98,7 @@ impl Store {
         self.states.iter().all(|state| state.listed)
     }
 
-    pub fn pod_by_uid(&self, uid: &str) -> Option<&Pod> {
+    pub fn pod_by_uid(&self, uid: &Uid) -> Option<&Pod> {
         self.pods.get(self.uids.get(uid, &self.pods)?)
     }
 
@@ -263,7 +264,7 @@ impl Store {
 
     /// Calls the pod by its owner's owner, if that is known, or as it was called before.
     fn adopt(&mut self, pod: &mut Pod) {
-        let Some(owner) = &pod.owner else { return };
+        let Some(owner) = &pod.template.owner else { return };
         let indirect =
             matches!((&*owner.kind, &*owner.api_group), ("ReplicaSet", "apps") | ("Job", "batch"));
         if !indirect {
@@ -280,7 +281,7 @@ impl Store {
         self.orphans.add(&owner.uid, &pod.uid);
     }
 
-    fn workload(&self, owner: &str) -> Option<Arc<Workload>> {
+    fn workload(&self, owner: &Uid) -> Option<Arc<Workload>> {
         let (resource, id) = self.owner_uids.get(owner)?;
         let table = if *resource == Resource::Jobs { &self.jobs } else { &self.owners };
         Some(table.get(*id)?.workload.clone())
@@ -292,9 +293,11 @@ impl Store {
         let place = |pod: &Pod| (pod.uid.clone(), pod.node.clone());
         let (before, after) = (old.map(place), new.map(place));
         let ips = new.map_or(vec![], |new| new.own_ips().to_vec());
-        let gone = |old: &&Pod| new.is_none_or(|it| it.uid != old.uid || it.owner != old.owner);
+        let gone = |old: &&Pod| {
+            new.is_none_or(|it| it.uid != old.uid || it.template.owner != old.template.owner)
+        };
         if let Some((pod, owner)) =
-            old.filter(gone).and_then(|old| Some((old, old.owner.as_ref()?)))
+            old.filter(gone).and_then(|old| Some((old, old.template.owner.as_ref()?)))
         {
             self.orphans.forget(&owner.uid, &pod.uid);
         }
@@ -415,7 +418,8 @@ impl Store {
         let mut pods = self.orphans.take(&uid);
         if renamed {
             // Adopted by somebody else: rare, so that looking at all pods is cheaper than knowing them.
-            let owned = |pod: &Pod| pod.owner.as_ref().is_some_and(|owner| owner.uid == uid);
+            let owned =
+                |pod: &Pod| pod.template.owner.as_ref().is_some_and(|owner| owner.uid == uid);
             pods.extend(
                 self.pods.iter().filter(|(_, pod)| owned(pod)).map(|(_, pod)| pod.uid.clone()),
             );

@@ -5,6 +5,9 @@ use std::sync::Arc;
 
 use hashbrown::HashSet;
 
+use super::container::ContainerKind;
+use super::template::{Owned, Port, Template};
+
 /// Holds each value once for as long as anybody uses it.
 #[derive(Debug)]
 pub struct Shared<T: ?Sized> {
@@ -29,8 +32,9 @@ impl<T: ?Sized + Eq + Hash> Shared<T> {
         }
         if self.values.len() >= self.sweep_at {
             self.values.retain(|held| Arc::strong_count(held) > 1);
-            self.values.shrink_to_fit();
-            self.sweep_at = FIRST_SWEEP.max(2 * self.values.len());
+            // A quarter at most is held for nobody.
+            self.sweep_at = FIRST_SWEEP.max(self.values.len() + self.values.len() / 4);
+            self.values.shrink_to(self.sweep_at);
         }
         self.values.insert(value.clone());
         value
@@ -47,9 +51,11 @@ pub struct Strings {
     pub texts: Shared<str>,
     pub pairs: Shared<[(Arc<str>, Arc<str>)]>,
     pub workloads: Shared<model::Workload>,
-    pub owners: Shared<super::object::Owned>,
-    pub containers: Shared<super::object::ContainerKind>,
-    pub ports: Shared<[super::object::Port]>,
+    pub owners: Shared<Owned>,
+    pub containers: Shared<ContainerKind>,
+    pub kinds: Shared<[Arc<ContainerKind>]>,
+    pub ports: Shared<[Port]>,
+    pub templates: Shared<Template>,
 }
 
 impl Strings {
@@ -63,7 +69,9 @@ impl Strings {
             + self.workloads.len()
             + self.owners.len()
             + self.containers.len()
+            + self.kinds.len()
             + self.ports.len()
+            + self.templates.len()
     }
 }
 
