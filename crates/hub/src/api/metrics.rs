@@ -181,7 +181,7 @@ impl View {
         )?;
         out.gauge(
             "amphipod_hub_interest",
-            "Addresses that agents asked for, once for each of them.",
+            "Addresses that some agent asked for.",
             value(|it| it.totals.wanted_addresses as u64),
         )?;
         out.gauge(

@@ -35,7 +35,7 @@ pub struct Whole {
     pub agents: usize,
     /// Agents that wait for their turn to be told everything.
     pub waiting_agents: u64,
-    /// Addresses that agents asked for, once for each of them.
+    /// Addresses that some agent asked for.
     pub wanted_addresses: usize,
     /// Changes that have not been sent yet.
     pub waiting_changes: usize,

@@ -43,7 +43,7 @@ const RELEASED: usize = 16_384;
 
 #[derive(Debug, Default)]
 pub struct Addresses {
-    /// By address, as [`mapped`] has it: one byte less, which with what must be aligned is eight.
+    /// By address, as [`mapped`] has it.
     claims: HashMap<Ipv6Addr, Claims>,
     released: HashMap<IpAddr, Timestamp>,
     order: VecDeque<(Timestamp, IpAddr)>,
@@ -107,7 +107,8 @@ impl Addresses {
     }
 }
 
-fn mapped(ip: IpAddr) -> Ipv6Addr {
+/// Every address as IPv6: one byte less than an [`IpAddr`], which with what must be aligned is eight.
+pub fn mapped(ip: IpAddr) -> Ipv6Addr {
     match ip {
         IpAddr::V4(ip) => ip.to_ipv6_mapped(),
         IpAddr::V6(ip) => ip,

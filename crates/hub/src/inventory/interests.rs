@@ -1,13 +1,13 @@
 //! Who wants to be told of what.
 
-use std::collections::BTreeSet;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
 
 use hashbrown::HashMap;
 use hashbrown::hash_map::Entry;
 use slab::Slab;
 
+use super::addresses::mapped;
 use super::key::{Key, Str};
 use super::mailbox::Mailbox;
 
@@ -17,9 +17,9 @@ pub type Id = u32;
 #[derive(Debug, Default)]
 pub struct Interests {
     by_node: HashMap<Str, Vec<Id>>,
-    /// Pairs take half of what a table of lists does: nearly all are IPv4, and many agents want each.
-    by_v4: BTreeSet<(Ipv4Addr, Id)>,
-    by_v6: BTreeSet<(Ipv6Addr, Id)>,
+    /// By address, as [`mapped`] has it. Lists have little room to spare: there is one for nearly each address of the
+    /// cluster.
+    by_address: HashMap<Ipv6Addr, Vec<Id>>,
     all: Slab<Arc<Mailbox>>,
     /// Those who want to be told of everything.
     broadcast: Vec<Id>,
@@ -30,9 +30,8 @@ impl Interests {
         self.all.len()
     }
 
-    /// Addresses that agents want, once for each that does.
-    pub fn wanted(&self) -> usize {
-        self.by_v4.len() + self.by_v6.len()
+    pub fn addresses(&self) -> usize {
+        self.by_address.len()
     }
 
     pub fn of_node(&self, node: &str) -> usize {
@@ -64,17 +63,22 @@ impl Interests {
     }
 
     pub fn want(&mut self, ip: IpAddr, id: Id) {
-        match ip {
-            IpAddr::V4(ip) => self.by_v4.insert((ip, id)),
-            IpAddr::V6(ip) => self.by_v6.insert((ip, id)),
-        };
+        let ids = self.by_address.entry(mapped(ip)).or_default();
+        if ids.len() == ids.capacity() {
+            ids.reserve_exact(1 + ids.len() / 8);
+        }
+        ids.push(id);
     }
 
     pub fn forget(&mut self, ip: IpAddr, id: Id) {
-        match ip {
-            IpAddr::V4(ip) => self.by_v4.remove(&(ip, id)),
-            IpAddr::V6(ip) => self.by_v6.remove(&(ip, id)),
-        };
+        let Entry::Occupied(mut entry) = self.by_address.entry(mapped(ip)) else { return };
+        let ids = entry.get_mut();
+        if let Some(at) = ids.iter().position(|other| *other == id) {
+            ids.swap_remove(at);
+        }
+        if ids.is_empty() {
+            entry.remove();
+        }
     }
 
     /// Puts `key`, whose state has changed, into the mailboxes that it concerns; tells how many.
@@ -90,11 +94,8 @@ impl Interests {
             Key::Pod { node, .. } | Key::Node { name: node } => {
                 self.by_node.get(node).into_iter().flatten().for_each(&mut put);
             }
-            Key::Address(IpAddr::V4(ip)) => {
-                self.by_v4.range((*ip, 0)..=(*ip, Id::MAX)).for_each(|(_, id)| put(id));
-            }
-            Key::Address(IpAddr::V6(ip)) => {
-                self.by_v6.range((*ip, 0)..=(*ip, Id::MAX)).for_each(|(_, id)| put(id));
+            Key::Address(ip) => {
+                self.by_address.get(&mapped(*ip)).into_iter().flatten().for_each(&mut put);
             }
         }
         self.broadcast.iter().for_each(put);

@@ -42,7 +42,7 @@ use interests::Interests;
 use store::Store;
 
 /// Of a batch, before it is packed: about a third of it waits with the stream.
-const BATCH_BYTES: usize = 8 << 10;
+const BATCH_BYTES: usize = 4 << 10;
 
 pub struct Inventory {
     store: RwLock<Store>,
@@ -158,7 +158,7 @@ impl Inventory {
             strings: store.strings.len(),
             orphans: store.orphans.len(),
             agents: interests.agents(),
-            wanted_addresses: interests.wanted(),
+            wanted_addresses: interests.addresses(),
             waiting: interests.mailboxes().map(|mailbox| mailbox.len()).sum(),
             store: store.counters,
         }

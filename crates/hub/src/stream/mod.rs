@@ -7,10 +7,10 @@ mod session;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::task::{Context, Poll};
+use std::time::Duration;
 
 use proto::wire::{ToAgent, ToHub};
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::Semaphore;
 use tokio_stream::Stream;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -24,8 +24,8 @@ pub use listener::listen;
 
 use identity::Identify;
 
-/// Messages that wait for the agent to take them: what changes meanwhile is told in its newest state.
-const OUTGOING: usize = 1;
+/// How long a stop waits for agents to take the last message.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 /// Streams of one node at once: one that is not known to be dead yet, and those that follow it.
 const STREAMS_OF_NODE: usize = 4;
 
@@ -39,6 +39,8 @@ pub struct Agents {
     syncs: Arc<Semaphore>,
     cancel: CancellationToken,
     sessions: TaskTracker,
+    /// What is told over them is made as agents take it.
+    streams: TaskTracker,
     pub counters: Counters,
 }
 
@@ -68,7 +70,7 @@ pub struct Lag {
 }
 
 impl Lag {
-    fn add(&self, lag: std::time::Duration) {
+    fn add(&self, lag: Duration) {
         let us = u64::try_from(lag.as_micros()).unwrap_or(u64::MAX);
         let bucket = LAG_BOUNDS_US.partition_point(|bound| *bound < us);
         self.counts[bucket].fetch_add(1, Ordering::Relaxed);
@@ -134,6 +136,7 @@ impl Agents {
             syncs,
             cancel,
             sessions: TaskTracker::new(),
+            streams: TaskTracker::new(),
             counters: Counters::default(),
         })
     }
@@ -176,7 +179,10 @@ impl Agents {
     /// Returns when the last session has ended.
     pub async fn drained(&self) {
         self.sessions.close();
+        self.streams.close();
         self.sessions.wait().await;
+        // An agent may not be reading any more.
+        let _ = tokio::time::timeout(LAST_WORDS, self.streams.wait()).await;
     }
 
     fn refuse(&self, refusal: Refusal, status: Status) -> Status {
@@ -195,27 +201,13 @@ struct Peer {
     is_replica: bool,
 }
 
-/// On its way to an agent. Boxed: a channel has room for 32 of them, however few may wait.
-type Telling = Box<Result<ToAgent, Status>>;
-
-/// What one agent is told.
-pub struct Told(mpsc::Receiver<Telling>);
-
-impl Stream for Told {
-    type Item = Result<ToAgent, Status>;
-
-    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        self.0.poll_recv(context).map(|told| told.map(|it| *it))
-    }
-}
-
 /// The gRPC service.
 #[derive(Clone)]
 pub struct Service(pub Arc<Agents>);
 
 #[tonic::async_trait]
 impl proto::Inventory for Service {
-    type FollowStream = Told;
+    type FollowStream = Pin<Box<dyn Stream<Item = Result<ToAgent, Status>> + Send>>;
 
     async fn follow(
         &self,
@@ -223,10 +215,8 @@ impl proto::Inventory for Service {
     ) -> Result<Response<Self::FollowStream>, Status> {
         let Self(agents) = self;
         let proven = agents.prove(&request).await?;
-        let (out, answers) = mpsc::channel(OUTGOING);
         // The greeting comes after the headers of the answer: an agent may wait for them first.
-        let session = session::run(agents.clone(), proven, request.into_inner(), out);
-        agents.track(session);
-        Ok(Response::new(Told(answers)))
+        let told = session::tell(agents.clone(), proven, request.into_inner());
+        Ok(Response::new(Box::pin(told)))
     }
 }

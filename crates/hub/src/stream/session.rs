@@ -2,18 +2,20 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::future::{FutureExt, ready};
+use futures_util::stream::{self, Stream, StreamExt, TryStreamExt};
 use proto::wire::to_agent::Kind as Said;
 use proto::wire::to_hub::Kind as Asking;
 use proto::wire::{Drain, ToAgent, ToHub};
 use tokio::sync::OwnedSemaphorePermit;
-use tokio::sync::mpsc::Sender;
+use tokio_util::task::task_tracker::TaskTrackerToken;
 use tonic::{Status, Streaming};
 
-use super::{Agents, Refusal, STREAMS_OF_NODE, Telling};
+use super::{Agents, Refusal, STREAMS_OF_NODE};
 use crate::inventory::{Hello, Member, Outgoing};
 
 /// How long the greeting may take.
@@ -22,22 +24,20 @@ const GREETING: Duration = Duration::from_secs(10);
 const SPREAD_OF_ONE: Duration = Duration::from_millis(1);
 const SPREAD: Duration = Duration::from_millis(500);
 
-type Out = Sender<Telling>;
-
-/// `proven` is the node that the agent is on; `None` where it may say so itself.
-pub async fn run(agents: Arc<Agents>, proven: Option<String>, asks: Streaming<ToHub>, out: Out) {
+/// What one agent is told, made as its connection takes it. `proven` is the node that the agent is on; `None` where it may
+/// say so itself.
+pub fn tell(
+    agents: Arc<Agents>,
+    proven: Option<String>,
+    asks: Streaming<ToHub>,
+) -> impl Stream<Item = Result<ToAgent, Status>> + Send + 'static {
     agents.counters.streams.fetch_add(1, Ordering::Relaxed);
-    let served = serve(&agents, proven, asks, &out);
-    let cancelled = agents.cancel.clone();
-    let status = tokio::select! {
-        ended = served => match ended {
-            Ok(()) => return,
-            Err(status) => Err(status),
-        },
-        () = cancelled.cancelled() => Ok(drain(&agents)),
-    };
-    // The agent may not be reading any more.
-    let _ = tokio::time::timeout(Duration::from_secs(1), out.send(Box::new(status))).await;
+    let cancelled = agents.cancel.clone().cancelled_owned();
+    let begins = stream::once(Session::begin(agents.clone(), proven, asks));
+    let told = begins.map_ok(|session| stream::try_unfold(session, Session::told)).try_flatten();
+    let last = stream::iter([()])
+        .filter_map(move |()| ready(agents.cancel.is_cancelled().then(|| Ok(drain(&agents)))));
+    told.take_until(cancelled).chain(last)
 }
 
 fn drain(agents: &Agents) -> ToAgent {
@@ -45,23 +45,6 @@ fn drain(agents: &Agents) -> ToAgent {
     let spread = SPREAD.max(SPREAD_OF_ONE.saturating_mul(all));
     let reconnect_after_ms = fastrand::u64(0..=spread.as_millis() as u64);
     ToAgent { kind: Some(Said::Drain(Drain { reconnect_after_ms })) }
-}
-
-async fn serve(
-    agents: &Arc<Agents>,
-    proven: Option<String>,
-    mut asks: Streaming<ToHub>,
-    out: &Out,
-) -> Result<(), Status> {
-    let hello = greeting(agents, proven, &mut asks).await?;
-    let node = hello.node.clone();
-    admit(agents, &node)?;
-    let Some(permit) = turn(agents, out).await else { return Ok(()) };
-    let member = Member::join(&agents.inventory, hello, agents.limits.max_addresses);
-    tracing::debug!(node, "an agent came");
-    let ended = Session { agents, member, permit: Some(permit) }.run(&mut asks, out).await;
-    tracing::debug!(node, "an agent went");
-    ended
 }
 
 async fn greeting(
@@ -120,62 +103,92 @@ fn admit(agents: &Agents, node: &str) -> Result<(), Status> {
     Ok(())
 }
 
-/// The agent's turn to be told everything, once the hub knows everything; `None` if the agent has gone.
-async fn turn(agents: &Agents, out: &Out) -> Option<OwnedSemaphorePermit> {
-    agents.counters.waiting.fetch_add(1, Ordering::Relaxed);
-    let turn = async {
-        agents.inventory.completed().await;
-        agents.syncs.clone().acquire_owned().await.ok()
-    };
-    let permit = tokio::select! {
-        permit = turn => permit,
-        () = out.closed() => None,
-    };
-    agents.counters.waiting.fetch_sub(1, Ordering::Relaxed);
-    permit
+/// The agent's turn to be told everything, once the hub knows everything.
+async fn turn(agents: &Agents) -> Result<OwnedSemaphorePermit, Status> {
+    let _waits = Waits::new(&agents.counters.waiting);
+    agents.inventory.completed().await;
+    let permit = agents.syncs.clone().acquire_owned().await;
+    permit.map_err(|_| Status::unavailable("the hub stops"))
 }
 
-struct Session<'a> {
-    agents: &'a Agents,
+/// Counts one who waits, until it is dropped.
+struct Waits<'a>(&'a AtomicU64);
+
+impl<'a> Waits<'a> {
+    fn new(count: &'a AtomicU64) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Self(count)
+    }
+}
+
+impl Drop for Waits<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+struct Session {
+    agents: Arc<Agents>,
+    asks: Streaming<ToHub>,
     member: Member,
     /// Held until the agent knows everything.
     permit: Option<OwnedSemaphorePermit>,
+    /// A stop waits for it.
+    _token: TaskTrackerToken,
 }
 
-impl Session<'_> {
-    async fn run(&mut self, asks: &mut Streaming<ToHub>, out: &Out) -> Result<(), Status> {
-        let mut next: Option<Outgoing> = None;
+impl Session {
+    async fn begin(
+        agents: Arc<Agents>,
+        proven: Option<String>,
+        mut asks: Streaming<ToHub>,
+    ) -> Result<Self, Status> {
+        let token = agents.streams.token();
+        let hello = greeting(&agents, proven, &mut asks).await?;
+        let node = hello.node.clone();
+        admit(&agents, &node)?;
+        let permit = Some(turn(&agents).await?);
+        let member = Member::join(&agents.inventory, hello, agents.limits.max_addresses);
+        tracing::debug!(node, "an agent came");
+        Ok(Self { agents, asks, member, permit, _token: token })
+    }
+
+    /// The next message; `None`: the agent has said that it is done.
+    async fn told(mut self) -> Result<Option<(ToAgent, Self)>, Status> {
         loop {
-            if next.is_none() {
-                next = self.member.outgoing();
+            // What the agent no longer wants is not sent.
+            while let Some(asked) = self.asks.message().now_or_never() {
+                match asked? {
+                    Some(asked) => self.hear(asked)?,
+                    None => return Ok(None),
+                }
+            }
+            if let Some(outgoing) = self.member.outgoing() {
+                return Ok(Some((self.say(outgoing), self)));
             }
             tokio::select! {
-                // What the agent no longer wants is not sent.
-                biased;
-                asked = asks.message() => match asked? {
+                asked = self.asks.message() => match asked? {
                     Some(asked) => self.hear(asked)?,
-                    None => return Ok(()),
+                    None => return Ok(None),
                 },
-                place = out.reserve(), if next.is_some() => {
-                    let (Ok(place), Some(outgoing)) = (place, next.take()) else { return Ok(()) };
-                    self.permit.take_if(|_| outgoing.batch.synced);
-                    if let Some(since) = outgoing.since {
-                        self.agents.counters.lag.add(since.elapsed());
-                    }
-                    let told = ToAgent { kind: Some(Said::Batch(outgoing.batch)) };
-                    place.send(Box::new(Ok(told)));
-                }
-                () = self.member.news(), if next.is_none() => {}
-                () = out.closed() => return Ok(()),
+                () = self.member.news() => {}
             }
         }
+    }
+
+    fn say(&mut self, outgoing: Outgoing) -> ToAgent {
+        self.permit.take_if(|_| outgoing.batch.synced);
+        if let Some(since) = outgoing.since {
+            self.agents.counters.lag.add(since.elapsed());
+        }
+        ToAgent { kind: Some(Said::Batch(outgoing.batch)) }
     }
 
     fn hear(&mut self, asked: ToHub) -> Result<(), Status> {
         match asked.kind {
             Some(Asking::Interest(interest)) => {
-                self.member.forget(addresses(self.agents, &interest.drop).into_iter());
-                self.member.want(addresses(self.agents, &interest.add).into_iter());
+                self.member.forget(addresses(&self.agents, &interest.drop).into_iter());
+                self.member.want(addresses(&self.agents, &interest.add).into_iter());
                 Ok(())
             }
             Some(Asking::Hello(_)) => Err(Status::invalid_argument("a second Hello")),
@@ -185,5 +198,11 @@ impl Session<'_> {
                 Ok(())
             }
         }
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        tracing::debug!(node = &**self.member.node(), "an agent went");
     }
 }
