@@ -33,8 +33,10 @@ pub fn tell(
 ) -> impl Stream<Item = Result<ToAgent, Status>> + Send + 'static {
     agents.counters.streams.fetch_add(1, Ordering::Relaxed);
     let cancelled = agents.cancel.clone().cancelled_owned();
-    let begins = stream::once(Session::begin(agents.clone(), proven, asks));
-    let told = begins.map_ok(|session| stream::try_unfold(session, Session::told)).try_flatten();
+    // Boxed: it takes more than all that follows, and only once.
+    let begins = stream::once(Box::pin(Session::begin(agents.clone(), proven, asks)));
+    let told = begins.map_ok(|session| stream::try_unfold(Box::new(session), Session::told));
+    let told = told.try_flatten();
     let last = stream::iter([()])
         .filter_map(move |()| ready(agents.cancel.is_cancelled().then(|| Ok(drain(&agents)))));
     told.take_until(cancelled).chain(last)
@@ -154,7 +156,9 @@ impl Session {
     }
 
     /// The next message; `None`: the agent has said that it is done.
-    async fn told(mut self) -> Result<Option<(ToAgent, Self)>, Status> {
+    async fn told(mut self: Box<Self>) -> Result<Option<(ToAgent, Box<Self>)>, Status> {
+        // The connection writes what was said before: it keeps a place for each frame that ever waited with it.
+        tokio::task::yield_now().await;
         loop {
             // What the agent no longer wants is not sent.
             while let Some(asked) = self.asks.message().now_or_never() {
