@@ -241,7 +241,7 @@ fn step(event: ConnectionEvent) -> Subject {
 }
 
 fn flow() -> Subject {
-    Subject::Flow(Flow { deltas: MOVED, interval_ns: 5_000_000_000 })
+    Subject::Flow(Flow { deltas: MOVED, interval_ns: 5_000_000_000, age_ns: 0 })
 }
 
 fn requests(see: &mut dyn FnMut(Observation)) {

@@ -101,7 +101,7 @@ fn observation(port: u16, subject: Subject) -> Observation {
 
 fn flow(port: u16, sent: u64) -> Observation {
     let deltas = Counters { bytes_sent: sent, packets_sent: 1, rtt_us: 80, ..Counters::default() };
-    observation(port, Subject::Flow(Flow { deltas, interval_ns: 5_000_000_000 }))
+    observation(port, Subject::Flow(Flow { deltas, interval_ns: 5_000_000_000, age_ns: 0 }))
 }
 
 fn connection(port: u16, event: ConnectionEvent) -> Observation {

@@ -71,7 +71,10 @@ fn play(batches: &SyncSender<Batch>) {
     let flow = |connection| {
         let deltas =
             Counters { bytes_sent: 100, packets_sent: 1, rtt_us: 90, ..Counters::default() };
-        observation(connection, Subject::Flow(Flow { deltas, interval_ns: 5_000_000_000 }))
+        observation(
+            connection,
+            Subject::Flow(Flow { deltas, interval_ns: 5_000_000_000, age_ns: 0 }),
+        )
     };
     let send = |all: &dyn Fn(u32) -> Observation| {
         for from in (0..CONNECTIONS).step_by(1000) {

@@ -90,6 +90,8 @@ pub struct Flow {
     pub deltas: Counters,
     /// How long the counters ran, in nanoseconds.
     pub interval_ns: u64,
+    /// How long the connection had been there, in nanoseconds; 0 where there is none, or nobody knows.
+    pub age_ns: u64,
 }
 
 /// Payload bytes (no headers, no retransmissions) and packets (TCP: segments, pure ACKs included).

@@ -3,6 +3,7 @@
 
 use std::collections::VecDeque;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -64,6 +65,11 @@ impl Claim {
             || (self.since.0 <= time.saturating_add(SKEW_NS)
                 && self.until.is_none_or(|until| time <= until.0.saturating_add(SKEW_NS)))
     }
+
+    /// It stood at some time of these.
+    fn overlaps(&self, times: &RangeInclusive<Timestamp>) -> bool {
+        self.since <= *times.end() && self.until.is_none_or(|until| *times.start() <= until)
+    }
 }
 
 /// What is known of an address.
@@ -79,6 +85,8 @@ pub enum Found {
     },
     /// Nobody's at that time; it was this one's a moment before.
     Former(Arc<Identity>),
+    /// Another one's than the one that has it now, and nobody knows whose.
+    Earlier,
     /// This node's own.
     Own,
     /// On a link of this node, and nobody said whose: its own, or a service's where IPVS leads there.
@@ -187,7 +195,13 @@ impl Addresses {
         let address = self.addresses.entry(ip).or_default();
         let claims = &mut address.claims;
         if claims.len() >= MAX_CLAIMS {
-            let victim = claims.iter().position(|claim| claim.until.is_some()).unwrap_or(0);
+            // A service's address is seen at each pod that comes to stand behind it.
+            let is_seen = |claim: &Claim| matches!(claim.who, Who::Pod { seen: true, .. });
+            let ended = claims.iter().position(|claim| claim.until.is_some());
+            let victim = ended.or_else(|| claims.iter().position(is_seen)).unwrap_or_else(|| {
+                self.evicted += 1;
+                0
+            });
             let claim = claims.remove(victim);
             if matches!(claim.who, Who::Pod { .. }) {
                 leave(&mut self.neighbourhoods, ip);
@@ -294,7 +308,13 @@ impl Addresses {
 
     /// Whose `ip` was at `time`.
     pub fn lookup(&self, ip: IpAddr, time: Timestamp) -> Found {
-        let claim = self.holder(ip, time).or_else(|| self.holder(embedded(ip)?, time));
+        self.lookup_during(ip, time..=time)
+    }
+
+    /// Whose `ip` was at the beginning of these times, over which it belonged to one.
+    pub fn lookup_during(&self, ip: IpAddr, times: RangeInclusive<Timestamp>) -> Found {
+        let claim = self.holder(ip, &times).or_else(|| self.holder(embedded(ip)?, &times));
+        let time = *times.end();
         match claim {
             Some(Claim { who: Who::Node(_), local: true, until: None, .. }) => return Found::Own,
             Some(Claim { who: Who::Node(_), .. }) if self.own.contains(&ip) => return Found::Own,
@@ -311,7 +331,9 @@ impl Addresses {
             }
             None => {}
         }
-        if self.own.contains(&ip) {
+        if self.is_answered(ip) || embedded(ip).is_some_and(|ip| self.is_answered(ip)) {
+            Found::Earlier
+        } else if self.own.contains(&ip) {
             Found::Unclaimed
         } else if self.neighbourhoods.contains_key(&neighbourhood(ip)) {
             Found::Near
@@ -320,10 +342,17 @@ impl Addresses {
         }
     }
 
-    fn holder(&self, ip: IpAddr, time: Timestamp) -> Option<&Claim> {
+    /// Somebody has it now, by an answer that says nothing of the time before.
+    fn is_answered(&self, ip: IpAddr) -> bool {
+        let claims = self.addresses.get(&ip).map_or(&[][..], |address| &address.claims);
+        claims.iter().any(|claim| claim.answered && claim.until.is_none())
+    }
+
+    fn holder(&self, ip: IpAddr, times: &RangeInclusive<Timestamp>) -> Option<&Claim> {
         let claims = &self.addresses.get(&ip)?.claims;
+        let start = *times.start();
         if let [claim] = claims.as_slice() {
-            return Some(claim).filter(|claim| claim.tells_of(time));
+            return Some(claim).filter(|claim| claim.tells_of(start));
         }
         // Who held it then; else who holds it now (the feed is later than the facts); else who held it last.
         // A pod that answers at a service's address has it for the service, and not as its own.
@@ -332,12 +361,12 @@ impl Addresses {
             .any(|claim| matches!(claim.who, Who::Service(_)) && claim.until.is_none());
         let claims = claims
             .iter()
-            .filter(|claim| claim.tells_of(time))
+            .filter(|claim| claim.tells_of(start))
             .filter(|claim| !service || !matches!(claim.who, Who::Pod { seen: true, .. }));
         claims.min_by_key(|claim| {
-            let held = claim.since <= time && claim.until.is_none_or(|until| time <= until);
+            let (first, held) = (claim.overlaps(&(start..=start)), claim.overlaps(times));
             let age = u64::MAX - claim.since.0;
-            (!held, claim.until.is_some(), claim.who.precedence(), age)
+            (!first, !held, claim.until.is_some(), claim.who.precedence(), age)
         })
     }
 

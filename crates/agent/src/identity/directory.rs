@@ -360,7 +360,7 @@ impl Directory {
         match self.names.addresses.lookup(observation.local.ip().to_canonical(), observation.time) {
             Found::Held { identity, .. } | Found::Former(identity) => Some(identity),
             Found::Own | Found::Unclaimed => Some(self.names.this_host.clone()),
-            Found::Near | Found::Stranger => None,
+            Found::Earlier | Found::Near | Found::Stranger => None,
         }
     }
 

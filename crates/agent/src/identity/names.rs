@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::IpAddr;
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -346,7 +347,7 @@ impl Names {
         match self.addresses.lookup(ip, time) {
             Found::Own | Found::Unclaimed | Found::Near | Found::Former(_) => true,
             Found::Held { local, .. } => local,
-            Found::Stranger => false,
+            Found::Earlier | Found::Stranger => false,
         }
     }
 
@@ -482,6 +483,16 @@ pub(super) fn remember<K: std::hash::Hash + Eq>(
     *vain.entry(key).or_insert(moment)
 }
 
+/// From when until when a connection was there, as far as that is known: it is with whom had the address when it began.
+pub(super) fn lifetime(observation: &Observation) -> RangeInclusive<Timestamp> {
+    let age_ns = match &observation.subject {
+        Subject::Connection(Connection { duration_ns, .. }) => *duration_ns,
+        Subject::Flow(Flow { age_ns, .. }) => *age_ns,
+        Subject::Dns(_) | Subject::Drop(_) => 0,
+    };
+    Timestamp(observation.time.0.saturating_sub(age_ns))..=observation.time
+}
+
 /// When that which a record is about began; 0 if unknown.
 pub(super) fn began(observation: &Observation) -> Timestamp {
     let Timestamp(time) = observation.time;
@@ -494,7 +505,9 @@ pub(super) fn began(observation: &Observation) -> Timestamp {
         Subject::Connection(Connection { duration_ns, .. }) => {
             Timestamp(time.saturating_sub(*duration_ns))
         }
-        Subject::Flow(Flow { interval_ns, .. }) => Timestamp(time.saturating_sub(*interval_ns)),
+        Subject::Flow(Flow { interval_ns, age_ns, .. }) => {
+            Timestamp(time.saturating_sub(*interval_ns.max(age_ns)))
+        }
         Subject::Dns(lookup) => Timestamp(time.saturating_sub(lookup.duration_ns)),
         Subject::Drop(_) => observation.time,
     }

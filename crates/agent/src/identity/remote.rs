@@ -8,7 +8,7 @@ use model::{ConnectionEvent, Direction, Identity, Observation, Subject};
 
 use super::address::{Found, embedded};
 use super::local::Local;
-use super::names::{Names, began, remember};
+use super::names::{Names, began, lifetime, remember};
 use super::peers::Tuple;
 use super::pending::Key;
 use super::{Feed, Mode};
@@ -46,7 +46,7 @@ impl Names {
             };
             return self.peer(observation, instead, !private);
         }
-        match self.addresses.lookup(ip, observation.time) {
+        match self.addresses.lookup_during(ip, lifetime(observation)) {
             Found::Own => self.peer(observation, Some(self.this_host.clone()), true),
             Found::Unclaimed => self.unclaimed(ip, observation),
             Found::Held { identity, answered: true, .. } => {
@@ -58,6 +58,7 @@ impl Names {
             }
             Found::Held { identity, .. } => self.held(identity),
             Found::Former(identity) => self.absent(ip, Some(identity), true),
+            Found::Earlier => Remote::Known(None),
             Found::Near if self.asks() => self.ask(ip, true),
             Found::Near => self.absent(ip, Some(self.world.clone()), true),
             Found::Stranger => self.stranger(ip),

@@ -188,7 +188,8 @@ fn kinds_and_verdicts() {
     let opened = record(connection(ConnectionEvent::Opened, 0));
     let failed = record(connection(ConnectionEvent::Failed, 111));
     let reset = record(connection(ConnectionEvent::Closed, 104));
-    let flow = record(Subject::Flow(Flow { deltas: Counters::default(), interval_ns: 1 }));
+    let flow =
+        record(Subject::Flow(Flow { deltas: Counters::default(), interval_ns: 1, age_ns: 0 }));
     let drop = record(Subject::Drop(Drop {
         reason: "NO_SOCKET".into(),
         packets: 1,

@@ -80,7 +80,7 @@ fn flows_are_told_as_the_source_sees_them() {
         retransmits: 0,
         rtt_us: 5,
     };
-    let flow = || Subject::Flow(Flow { deltas, interval_ns: 1 });
+    let flow = || Subject::Flow(Flow { deltas, interval_ns: 1, age_ns: 0 });
     let sent = |direction| values(direction, flow())[0].1;
     assert_eq!((sent(Direction::Egress), sent(Direction::Ingress)), (10, 20));
     assert_eq!(

@@ -96,6 +96,7 @@ pub fn observation(event: &flow_event, clock: Clock) -> Observation {
         subject: Subject::Flow(Flow {
             deltas: counters(&event.counters),
             interval_ns: event.interval_ns,
+            age_ns: 0,
         }),
     }
 }
@@ -113,7 +114,7 @@ fn peer_observation(key: &flow_peer_key, peer: &flow_peer, clock: Clock) -> Obse
         local: socket::address(peer.local, peer.local_port),
         remote: socket::address(key.remote, key.remote_port as u16),
         cookie: key.cookie,
-        subject: Subject::Flow(Flow { deltas: counters(&peer.counters), interval_ns }),
+        subject: Subject::Flow(Flow { deltas: counters(&peer.counters), interval_ns, age_ns: 0 }),
     }
 }
 

@@ -118,7 +118,7 @@ impl Sorter<'_> {
 }
 
 fn flow(event: &tcp_event, deltas: Counters, clock: Clock) -> Observation {
-    let flow = Flow { deltas, interval_ns: event.interval_ns };
+    let flow = Flow { deltas, interval_ns: event.interval_ns, age_ns: event.duration_ns };
     observation(event, clock, Subject::Flow(flow))
 }
 

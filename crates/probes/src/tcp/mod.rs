@@ -142,7 +142,7 @@ fn observe(
         // Reads of an idle socket leave no mark: it moved nothing before the last of them.
         let interval_ns = event.interval_ns.min(interval_ns);
         if deltas.packets_sent != 0 || deltas.packets_received != 0 {
-            let subject = Subject::Flow(Flow { deltas, interval_ns });
+            let subject = Subject::Flow(Flow { deltas, interval_ns, age_ns: event.duration_ns });
             out.push(Observation { subject, ..observation.clone() });
         }
     }

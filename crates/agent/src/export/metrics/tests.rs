@@ -99,7 +99,7 @@ fn filled() -> Sources {
         Counters { bytes_sent: 10, bytes_received: 20, packets_sent: 1, ..Counters::default() };
     for subject in [
         Subject::Connection(opened),
-        Subject::Flow(Flow { deltas, interval_ns: 1 }),
+        Subject::Flow(Flow { deltas, interval_ns: 1, age_ns: 0 }),
         Subject::Drop(Drop { reason: "NO_SOCKET".into(), packets: 4, bytes: 9, interval_ns: 1 }),
     ] {
         aggregate.add(&record(subject), Instant::now());

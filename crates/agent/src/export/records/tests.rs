@@ -17,7 +17,7 @@ fn record(number: u64) -> Record {
         protocol: Protocol::TCP,
         process: Process::default(),
         cookie: 0,
-        subject: Subject::Flow(Flow { deltas: Counters::default(), interval_ns: 0 }),
+        subject: Subject::Flow(Flow { deltas: Counters::default(), interval_ns: 0, age_ns: 0 }),
     }
 }
 

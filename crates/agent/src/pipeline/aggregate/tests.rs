@@ -57,7 +57,7 @@ fn flow(sent: u64, received: u64, retransmits: u32, rtt_us: u32) -> Subject {
         retransmits,
         rtt_us,
     };
-    Subject::Flow(Flow { deltas, interval_ns: 5_000_000_000 })
+    Subject::Flow(Flow { deltas, interval_ns: 5_000_000_000, age_ns: 0 })
 }
 
 /// Each series as one line, sorted.

@@ -50,7 +50,7 @@ fn connection(event: ConnectionEvent) -> Subject {
 
 fn flow(bytes_sent: u64) -> Subject {
     let deltas = Moved { bytes_sent, ..Moved::default() };
-    Subject::Flow(Flow { deltas, interval_ns: 1 })
+    Subject::Flow(Flow { deltas, interval_ns: 1, age_ns: 0 })
 }
 
 /// Source, and the sums that are asked for.

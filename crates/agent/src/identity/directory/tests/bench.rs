@@ -216,7 +216,7 @@ impl Bench {
         self.cookie = cookie;
     }
 
-    /// `CGROUP@NETNS[#PID][!COMM] LOCAL >|< REMOTE EVENT`.
+    /// `CGROUP@NETNS[#PID][!COMM] LOCAL >|< REMOTE EVENT`; `flow+SECONDS`: of a connection of that age.
     pub fn see(&mut self, text: &str) {
         self.now.0 += 1;
         self.see_at(self.now, text);
@@ -300,7 +300,12 @@ pub fn observation(time: Timestamp, text: &str) -> Observation {
             "accepted" => connection(ConnectionEvent::Accepted),
             "failed" => connection(ConnectionEvent::Failed),
             "closed" => connection(ConnectionEvent::Closed),
-            "flow" => Subject::Flow(Flow { deltas: Totals::default(), interval_ns: 1_000 }),
+            flow if flow.starts_with("flow") => Subject::Flow(Flow {
+                deltas: Totals::default(),
+                interval_ns: 1_000,
+                age_ns: flow.strip_prefix("flow+").map_or(0, |it| it.parse::<u64>().unwrap())
+                    * 1_000_000_000,
+            }),
             "drop" => Subject::Drop(Drop {
                 reason: "NO_SOCKET".into(),
                 packets: 1,

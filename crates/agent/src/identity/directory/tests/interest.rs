@@ -134,6 +134,43 @@ fn a_pod_seen_at_an_address_may_have_it_for_a_service() {
 }
 
 #[test]
+fn a_service_outlives_all_pods_that_are_seen_at_its_address() {
+    let mut bench = bench();
+    bench.see(&to("10.96.0.20"));
+    bench.change(service("10.96.0.20", "web"));
+    bench.wait_ms(1);
+    for (number, id) in (20..30).zip('0'..='9') {
+        let (name, container) = (format!("web-{id}"), id.to_string().repeat(64));
+        bench.created(number, &name, &container);
+        bench.see(&format!("{number}@{number} 10.96.0.20:80 < 10.1.0.1:4000 accepted"));
+        bench.change(pod(&name, &format!("10.1.1.{id}")).container(&container, "app"));
+    }
+    bench.wait_ms(1);
+    let seen = (0..10).map(|number| format!("shop/cart/- > shop/web-{number}/app"));
+    let expected: Vec<String> =
+        ["shop/cart/app > service far/web".to_owned()].into_iter().chain(seen).collect();
+    bench.delivered(&expected.iter().map(String::as_str).collect::<Vec<_>>());
+    bench.see(&to("10.96.0.20"));
+    bench.delivered(&["shop/cart/app > service far/web"]);
+}
+
+/// An old connection is not of the pod that has the address by now.
+#[test]
+fn who_had_an_address_before_its_holder_is_not_guessed() {
+    let mut bench = bench();
+    let start = bench.now;
+    bench.see("7@9 10.1.0.1:80 < 10.2.0.1:4000 accepted");
+    bench.change(answer("10.2.0.1", "web", start));
+    bench.wait_ms(600_000);
+    bench.delivered(&["far/web/- > shop/cart/app"]);
+    bench.change(answer("10.2.0.1", "next", bench.now));
+    bench.wait_ms(300_000);
+    bench.see("7@9 10.1.0.1:80 < 10.2.0.1:4000 flow+900");
+    bench.see("7@9 10.1.0.1:80 < 10.2.0.1:5000 flow+200");
+    bench.delivered(&["- > shop/cart/app", "far/next/- > shop/cart/app"]);
+}
+
+#[test]
 fn a_negative_answer_holds_until_another_comes() {
     let mut bench = bench();
     bench.see(&to("1.1.1.1"));
@@ -175,7 +212,8 @@ fn an_answer_holds_only_in_its_interval() {
     bench.see_at(at(5), &to("10.2.0.1"));
     bench.change(answer("10.2.0.1", "old", at(10)));
     bench.wait_ms(1);
-    bench.delivered(&["shop/cart/app > External world"]);
+    // Somebody's of the cluster, and nobody knows whose.
+    bench.delivered(&["shop/cart/app > -"]);
     bench.see_at(at(20), &to("10.2.0.1"));
     bench.change(Change::AddressGone { ip: "10.2.0.1".parse().unwrap(), until: at(30) });
     bench.see_at(at(40), &to("10.2.0.1"));
