@@ -104,7 +104,7 @@ impl App {
             agents: served.clone(),
             replicas: replicas.clone(),
         };
-        let query = Query::new(ingest.clone());
+        let query = Query::new(ingest.clone(), config.history.sums_bytes());
         let to_replicas = replica::Service::new(
             replicas.clone(),
             ingest.clone(),
@@ -227,7 +227,7 @@ fn store(
     catalogue: &Arc<Catalogue>,
     supervisor: &mut Supervisor,
 ) -> Result<Arc<dyn Store>, Error> {
-    let config::History { memory_bytes, keep_s, .. } = *config;
+    let (blocks_bytes, keep_s) = (config.blocks_bytes(), config.keep_s);
     if let Some(server) = &config.clickhouse {
         let runtime = supervisor.runtime().clone();
         let store = ClickHouse::new(server.clone(), keep_s, catalogue.clone(), runtime)?;
@@ -237,8 +237,8 @@ fn store(
         return Ok(Arc::new(store));
     }
     Ok(match &config.path {
-        Some(path) => Arc::new(Sqlite::open(path, memory_bytes, keep_s)?),
-        None => Arc::new(Memory::new(memory_bytes, keep_s)),
+        Some(path) => Arc::new(Sqlite::open(path, blocks_bytes, keep_s)?),
+        None => Arc::new(Memory::new(blocks_bytes, keep_s)),
     })
 }
 

@@ -87,7 +87,8 @@ fn number<T: Hash + Eq>(table: &mut HashMap<T, u32>, value: T, first: u32) -> u3
 #[derive(Debug)]
 pub struct Defined<T> {
     texts: Vec<Arc<str>>,
-    ends: Vec<End>,
+    /// Numbers of the texts of each: a hub has a thousand such streams, and ends are most of what they define.
+    ends: Vec<[u32; 4]>,
     keys: HashMap<u32, T>,
 }
 
@@ -116,6 +117,19 @@ impl<T> Defined<T> {
     pub fn take(
         &mut self,
         told: wire::Definitions,
+        make: impl FnMut(Key) -> T,
+    ) -> Result<(), Unsound> {
+        self.take_sharing(told, |texts| texts.into_iter().map(Arc::from).collect(), make)
+    }
+
+    /// The same where others have most of the texts, too: `share` gives theirs.
+    ///
+    /// # Errors
+    /// As [`Self::take`].
+    pub fn take_sharing(
+        &mut self,
+        told: wire::Definitions,
+        share: impl FnOnce(Vec<String>) -> Vec<Arc<str>>,
         mut make: impl FnMut(Key) -> T,
     ) -> Result<(), Unsound> {
         if told.reset {
@@ -131,20 +145,19 @@ impl<T> Defined<T> {
         if told.texts.iter().any(|it| it.len() > MAX_TEXT_BYTES) {
             return Err(Unsound::LongText);
         }
-        self.texts.extend(told.texts.into_iter().map(Arc::from));
+        self.texts.extend(share(told.texts));
         for end in told.ends {
-            let end = End {
-                namespace: self.text(end.namespace)?,
-                kind: self.text(end.kind)?,
-                name: self.text(end.name)?,
-                zone: self.text(end.zone)?,
-            };
-            self.ends.push(end);
+            let texts = [end.namespace, end.kind, end.name, end.zone];
+            if texts.iter().any(|it| *it as usize >= self.texts.len()) {
+                return Err(Unsound::Undefined("a text"));
+            }
+            self.ends.push(texts);
         }
         for key in told.keys {
             let end = |number: u32| {
-                let end = self.ends.get(number as usize).cloned();
-                end.ok_or(Unsound::Undefined("an end"))
+                let end = self.ends.get(number as usize).ok_or(Unsound::Undefined("an end"))?;
+                let [namespace, kind, name, zone] = end.map(|it| self.text(it));
+                Ok(End { namespace: namespace?, kind: kind?, name: name?, zone: zone? })
             };
             let value = make(Key {
                 source: end(key.source)?,
@@ -156,6 +169,9 @@ impl<T> Defined<T> {
             });
             self.keys.insert(key.id, value);
         }
+        // Most of it is told at once.
+        self.texts.shrink_to_fit();
+        self.ends.shrink_to_fit();
         Ok(())
     }
 

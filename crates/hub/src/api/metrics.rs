@@ -14,7 +14,7 @@ use crate::hubble::{Hubble, Method};
 use crate::ingest;
 use crate::inventory::Totals;
 use crate::replica;
-use crate::store::{Facts, Level};
+use crate::store::{Facts, Level, WindowFacts};
 use crate::stream::Refusal;
 
 /// Name, type and meaning of every metric, as `# HELP` and `# TYPE` lines: the reference.
@@ -30,6 +30,8 @@ struct Values {
     sources: Arc<Sources>,
     totals: Totals,
     history: Facts,
+    /// Sums that are kept of questions.
+    sums: WindowFacts,
     cost: Cost,
     certificate: Option<tls::Facts>,
 }
@@ -46,6 +48,7 @@ impl View {
             sources: sources.clone(),
             totals: sources.inventory.totals(),
             history: sources.ingest.store().facts(),
+            sums: sources.desk.query().sums_facts(),
             cost: sources.meter.cost(),
             certificate: sources.tls.as_ref().map(|tls| tls.facts()),
         }))
@@ -383,20 +386,26 @@ impl View {
             "Size of the history's files; 0: it is in memory only.",
             value(|it| it.disk_bytes),
         )?;
+        let held = |value: fn(&WindowFacts) -> u64| {
+            self.0.iter().flat_map(move |it| {
+                [("blocks", &it.history.window), ("sums", &it.sums)]
+                    .map(|(kind, facts)| (labels([("kind", kind)]), value(facts)))
+            })
+        };
         out.gauge(
             "amphipod_hub_history_memory_bytes",
-            "Blocks that are held in memory.",
-            value(|it| it.window.bytes),
+            "What is held of history in memory: blocks as they are stored, and sums that were made for a question and serve the next ones.",
+            held(|it| it.bytes),
         )?;
         out.gauge(
             "amphipod_hub_history_max_memory_bytes",
-            "The most that they may take (history.memory).",
-            value(|it| it.window.most_bytes),
+            "The most that they may take (history.memory has both).",
+            held(|it| it.most_bytes),
         )?;
         out.counter(
             "amphipod_hub_history_evictions_total",
-            "Blocks that had to leave memory for newer ones; without a file they are gone.",
-            value(|it| it.window.evicted),
+            "Blocks that had to leave memory for newer ones (without a file they are gone), and sums that had to for others.",
+            held(|it| it.evicted),
         )
     }
 

@@ -9,6 +9,7 @@ use model::status::{Cost, ExportStatus};
 use serde::Serialize;
 
 use super::Sources;
+use crate::inventory::Totals;
 
 #[derive(Debug, Serialize)]
 pub struct Status {
@@ -42,6 +43,11 @@ pub struct Whole {
     /// Why what agents tell cannot be stored; absent: it can.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub history_error: Option<String>,
+    /// What is held of history in memory, and the most that may be (history.memory).
+    pub history_memory_bytes: u64,
+    pub history_max_memory_bytes: u64,
+    /// Of these, sums that were made for a question and serve the next ones.
+    pub history_sums_bytes: u64,
     /// The other replicas of this hub.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub replicas: Vec<Replica>,
@@ -75,16 +81,29 @@ pub struct Resource {
 pub fn collect(sources: &Sources, scope: &Scope) -> Status {
     let totals = sources.inventory.totals();
     let all = scope.is_all();
+    let whole = all.then(|| whole(sources, &totals));
     let resources = totals.resources.into_iter().map(|(resource, objects, state)| Resource {
         name: resource.name(),
         objects: all.then_some(objects),
         listed: state.listed,
         error: state.error,
     });
-    let resources = resources.collect();
+    Status {
+        version: env!("CARGO_PKG_VERSION"),
+        uptime_seconds: sources.meter.uptime().as_secs_f64(),
+        ready: sources.inventory.is_complete(),
+        resources: resources.collect(),
+        whole,
+        hidden: !all,
+    }
+}
+
+fn whole(sources: &Sources, totals: &Totals) -> Whole {
+    let blocks = sources.ingest.store().facts().window;
+    let sums = sources.desk.query().sums_facts();
     let replicas = sources.replicas.facts().into_iter();
     let replicas = replicas.map(|it| Replica { name: it.name, error: it.error }).collect();
-    let whole = all.then(|| Whole {
+    Whole {
         pid: std::process::id(),
         epoch: totals.epoch,
         sequence: totals.sequence,
@@ -95,18 +114,13 @@ pub fn collect(sources: &Sources, scope: &Scope) -> Status {
         wanted_addresses: totals.wanted_addresses,
         waiting_changes: totals.waiting,
         history_error: sources.ingest.failing(),
+        history_memory_bytes: blocks.bytes + sums.bytes,
+        history_max_memory_bytes: blocks.most_bytes + sums.most_bytes,
+        history_sums_bytes: sums.bytes,
         replicas,
         items_sent: sources.items(),
         items_per_second: sources.meter.records_per_second(),
         exports: sources.exports.facts().iter().map(Facts::status).collect(),
         cost: sources.meter.cost(),
-    });
-    Status {
-        version: env!("CARGO_PKG_VERSION"),
-        uptime_seconds: sources.meter.uptime().as_secs_f64(),
-        ready: sources.inventory.is_complete(),
-        resources,
-        whole,
-        hidden: !all,
     }
 }

@@ -53,10 +53,24 @@ pub struct History {
     /// The database's file; `None`: memory only, or ClickHouse.
     pub path: Option<PathBuf>,
     pub clickhouse: Option<ClickHouse>,
+    /// Of all that is held of history.
     pub memory_bytes: usize,
     /// How long each level's intervals are kept, in seconds.
     pub keep_s: PerLevel<u64>,
     pub max_edges: usize,
+}
+
+impl History {
+    /// What of the memory is for sums that were made for a question and serve the next ones. A quarter: the sums of an hour
+    /// and of a week take some ten blocks' room.
+    pub fn sums_bytes(&self) -> usize {
+        self.memory_bytes / 4
+    }
+
+    /// The rest is for blocks as they are stored.
+    pub fn blocks_bytes(&self) -> usize {
+        self.memory_bytes - self.sums_bytes()
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -216,7 +230,7 @@ fn history(raw: raw::History, clickhouse: raw::ClickHouse) -> Result<History, Er
         span(key, text, least..=100_000 * hour).map(|it| it.as_secs())
     };
     let memory_bytes = size(&raw.memory).filter(|it| (1 << 20..=1 << 40).contains(it));
-    let expected = "a size from 1MiB to 1024GiB, such as \"128MiB\"";
+    let expected = "a size from 1MiB to 1024GiB, such as \"64MiB\"";
     let path = file("history.path", &raw.path)?;
     let clickhouse = self::clickhouse::check(clickhouse)?;
     if path.is_some() && clickhouse.is_some() {

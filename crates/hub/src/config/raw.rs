@@ -120,8 +120,9 @@ section!(Inventory {
 section!(History {
     /// The database's file; it and its folder are made if need be. Empty: history is kept in memory only.
     path: String = "",
-    /// Memory for what is recent: without a file all there is, else what need not be read again.
-    memory: String = "128MiB",
+    /// Memory for history. Three quarters are for what is recent: without a file all there is, else what need not be read
+    /// again; a quarter for what was added up for a question and serves the next ones.
+    memory: String = "64MiB",
     /// How long intervals of ten seconds are kept.
     keep_10s: String = "1h",
     /// How long those of a minute are kept.

@@ -149,12 +149,20 @@ fn what_cannot_be_stored_is_tried_again_and_not_acknowledged() {
             }
             self.0.commit(commit)
         }
-        fn blocks(
+        fn each(
             &self,
             level: Level,
             times_s: std::ops::Range<u64>,
-        ) -> Result<Vec<Arc<crate::store::Block>>, Error> {
-            self.0.blocks(level, times_s)
+            give: &mut dyn FnMut(Arc<crate::store::Block>),
+        ) -> Result<(), Error> {
+            self.0.each(level, times_s, give)
+        }
+        fn edition(
+            &self,
+            level: Level,
+            times_s: std::ops::Range<u64>,
+        ) -> Result<crate::store::Edition, Error> {
+            self.0.edition(level, times_s)
         }
         fn losses(&self, times_s: std::ops::Range<u64>) -> Result<Vec<Loss>, Error> {
             self.0.losses(times_s)

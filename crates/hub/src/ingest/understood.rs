@@ -47,7 +47,7 @@ impl Understood {
                 keys.push(key);
                 u32::MAX
             };
-            defined.take(told, later)?;
+            defined.take_sharing(told, |texts| catalogue.share(texts), later)?;
             for (id, number) in ids.into_iter().zip(catalogue.numbers(keys)) {
                 defined.set(id, number);
             }

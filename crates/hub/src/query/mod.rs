@@ -19,7 +19,7 @@ use model::{Direction, Protocol};
 use proto::columns::{Reader, merge};
 
 use crate::ingest::Ingest;
-use crate::store::{Block, Edges, Error, Level, Loss, Want, key};
+use crate::store::{Block, Edges, Error, Level, Loss, Want, WindowFacts, key};
 use spans::Spans;
 
 pub use graph::{Graph, GraphEdge, GraphNode, Group, graph};
@@ -96,8 +96,14 @@ impl Sides {
 }
 
 impl Query {
-    pub fn new(ingest: Arc<Ingest>) -> Self {
-        Self { ingest, spans: Arc::default(), others: Others::default() }
+    /// What is added up for a question is kept for the next ones in at most `sums_bytes` of memory.
+    pub fn new(ingest: Arc<Ingest>, sums_bytes: usize) -> Self {
+        Self { ingest, spans: Arc::new(Spans::new(sums_bytes)), others: Others::default() }
+    }
+
+    /// Of what is kept for the next questions.
+    pub fn sums_facts(&self) -> WindowFacts {
+        self.spans.facts()
     }
 
     /// To ask what `others` have as well.
@@ -123,11 +129,11 @@ impl Query {
         let parts = plan(times_s, self.ingest.folded(), oldest_s);
         let mut blocks = Vec::new();
         for Part { level, times_s } in &parts {
-            let want = Want { select: Some(select), ..Want::default() };
-            let parts = store.sums(*level, times_s.clone(), &want)?.blocks;
-            match store.is_shared() {
-                true => blocks.extend(parts),
-                false => blocks.extend(self.spans.shorten(*level, times_s.clone(), parts)),
+            if store.is_shared() {
+                let want = Want { select: Some(select), ..Want::default() };
+                store.sums(*level, times_s.clone(), &want, &mut |block| blocks.push(block))?;
+            } else {
+                blocks.extend(self.spans.blocks(&**store, *level, times_s.clone())?);
             }
         }
         let start = parts.iter().map(|it| it.times_s.start).min().unwrap_or(0);

@@ -7,11 +7,11 @@ use hashbrown::{HashMap, HashSet};
 use model::measure::Shape;
 use model::row::{Distribution, Key, Values};
 use model::{Direction, Measure};
-use proto::columns::{Reader, merge};
+use proto::columns::{Reader, Sum, add_up};
 use ring::digest::{Context, SHA256};
 
 use super::{Along, Answered, Query, Select, Way, plan_from, workload};
-use crate::store::{Block, Edges, Error, Level, Loss, PerLevel, Sums, Want, key};
+use crate::store::{Block, Edges, Error, Level, Loss, PerLevel, Want, key};
 
 /// Of a distribution.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -118,17 +118,38 @@ impl Plan {
         self.times_s.clone().step_by(self.step_s as usize).collect()
     }
 
-    fn sums(&self, query: &Query, select: &Select, measures: &[Measure]) -> Result<Sums, Error> {
+    /// Gives what there is, in the order of time: the end of the last interval in it.
+    fn sums(
+        &self,
+        query: &Query,
+        select: &Select,
+        measures: &[Measure],
+        give: &mut dyn FnMut(Arc<Block>),
+    ) -> Result<Option<u64>, Error> {
         let (store, times_s) = (query.ingest.store(), self.times_s.clone());
         let (select, measures, step_s) = (Some(select), Some(measures), Some(self.step_s));
         let want = Want { select, measures, step_s };
-        let mut all = Sums::default();
+        let mut until_s = None;
         for part in plan_from(self.level, times_s, query.ingest.folded(), store.oldest_s()) {
-            let Sums { blocks, until_s } = store.sums(part.level, part.times_s, &want)?;
-            all.blocks.extend(blocks);
-            all.until_s = all.until_s.max(until_s);
+            until_s = until_s.max(store.sums(part.level, part.times_s, &want, give)?);
         }
-        Ok(all)
+        Ok(until_s)
+    }
+
+    /// Blocks of all edges that there are, and the end of the last interval if that is known.
+    fn edges(
+        &self,
+        query: &Query,
+        select: &Select,
+        measures: &[Measure],
+    ) -> Result<(Vec<Arc<Block>>, Option<u64>), Error> {
+        // The coarsest level has the same edges in fewer blocks.
+        if !query.ingest.store().is_shared() {
+            return Ok((query.blocks(self.times_s.clone(), select)?.blocks, None));
+        }
+        let mut blocks = Vec::new();
+        let until_s = self.sums(query, select, measures, &mut |block| blocks.push(block))?;
+        Ok((blocks, until_s))
     }
 }
 
@@ -184,7 +205,8 @@ pub fn series_along(
 /// # Errors
 /// The store cannot be read.
 pub fn observed(query: &Query, plan: &Plan, select: &Select) -> Result<HashSet<u64>, Error> {
-    let Sums { blocks, .. } = plan.sums(query, select, &[])?;
+    let (blocks, _) = plan.edges(query, select, &[])?;
+    // After the blocks: a shared store may have edges that are new here.
     let edges = query.ingest.catalogue.edges();
     let mut ways = Ways::new(&edges, select);
     ways.see(&blocks);
@@ -203,31 +225,66 @@ pub fn steps(
     select: &Select,
     observed: &HashSet<u64>,
 ) -> Result<Steps, Error> {
-    let Sums { blocks, until_s: known_s } = plan.sums(query, select, measures)?;
+    let (blocks, until_s) = plan.edges(query, select, measures)?;
     let edges = query.ingest.catalogue.edges();
     let mut ways = Ways::new(&edges, select);
     ways.see(&blocks);
     ways.see_others(observed);
-    let Plan { step_s, times_s, .. } = plan;
-    let mut sums = vec![Values::default(); plan.times().len()];
-    let mut by_step: HashMap<usize, Vec<&Arc<Block>>> = HashMap::new();
-    for block in &blocks {
-        let place = (block.time_s.saturating_sub(times_s.start) / step_s) as usize;
-        by_step.entry(place).or_default().push(block);
+    let mut adding = Adding::new(plan, measures, &ways);
+    let known_s = match query.ingest.store().is_shared() {
+        true => {
+            blocks.iter().for_each(|block| adding.add(block));
+            until_s
+        }
+        false => plan.sums(query, select, measures, &mut |block| adding.add(&block))?,
+    };
+    let sums = adding.finish();
+    let missing = query.ingest.store().losses(plan.times_s.clone())?;
+    Ok(Steps { sums, known_s, missing })
+}
+
+/// Blocks in the order of time, added up step by step: none is held.
+struct Adding<'a> {
+    plan: &'a Plan,
+    measures: &'a [Measure],
+    ways: &'a Ways<'a>,
+    sums: Vec<Values>,
+    /// Of the step at `place`.
+    open: Sum,
+    place: usize,
+}
+
+impl<'a> Adding<'a> {
+    fn new(plan: &'a Plan, measures: &'a [Measure], ways: &'a Ways<'a>) -> Self {
+        let sums = vec![Values::default(); plan.times().len()];
+        Self { plan, measures, ways, sums, open: Sum::default(), place: 0 }
     }
-    for (place, blocks) in by_step {
-        let Some(sum) = sums.get_mut(place) else { continue };
-        let readers = blocks
-            .iter()
-            .filter_map(|block| Reader::of(&block.columns, |it| measures.contains(&it)).ok());
-        let wanted = |edge| ways.counts(edge);
-        let merged = merge(readers.collect(), wanted, |_, row| sum.merge(&row.take()));
-        if let Err(error) = merged {
+
+    fn add(&mut self, block: &Block) {
+        let Plan { step_s, times_s, .. } = self.plan;
+        let place = (block.time_s.saturating_sub(times_s.start) / step_s) as usize;
+        if place != self.place {
+            self.close();
+            self.place = place;
+        }
+        let added = Reader::of(&block.columns, |it| self.measures.contains(&it))
+            .and_then(|reader| add_up(reader, |edge| self.ways.counts(edge), &mut self.open));
+        if let Err(error) = added {
             tracing::error!(%error, "a block of history is damaged; the answer lacks what it had");
         }
     }
-    let missing = query.ingest.store().losses(times_s.clone())?;
-    Ok(Steps { sums, known_s, missing })
+
+    fn close(&mut self) {
+        let sum = self.open.take();
+        if let Some(step) = self.sums.get_mut(self.place) {
+            step.merge(&sum);
+        }
+    }
+
+    fn finish(mut self) -> Vec<Values> {
+        self.close();
+        self.sums
+    }
 }
 
 /// Of all replicas together.

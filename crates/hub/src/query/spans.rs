@@ -1,122 +1,257 @@
 //! Minutes and hours put together: what is asked for again and again is added up once.
+//!
+//! A question has the same hours as the one before it, and nearly the same minutes. What it adds up is kept: the whole, and
+//! pieces of it that begin at round times, of which the next question's whole is made.
 
-use std::collections::{BTreeMap, VecDeque};
 use std::ops::Range;
 use std::panic::resume_unwind;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::store::{Block, Level, PerLevel, sum};
+use hashbrown::HashMap;
 
-/// How much of a level is put together; 0: nothing.
+use crate::store::{Block, Edition, Error, Level, PerLevel, Store, Together, WindowFacts};
+
+/// How much of a level is one piece; 0: nothing is kept of it.
 const SPANS_S: PerLevel<u64> = [0, 600, 86_400];
-/// A question has minutes of less than an hour at either end, 5 of these each, and days.
-const MOST_SPANS: usize = 32;
-/// Of whole questions: a question of the last hour has the same minutes until one more is over.
-const MOST_RUNS: usize = 8;
 
-#[derive(Default)]
-pub struct Spans(Mutex<Kept>);
+/// Bounded by bytes: what was asked for least recently makes room.
+pub struct Spans {
+    most_bytes: usize,
+    kept: Mutex<Kept>,
+}
 
 #[derive(Default)]
 struct Kept {
-    /// By their beginning.
-    spans: BTreeMap<(u64, Level), Span>,
-    /// From when until when, the last that was made at the end.
-    runs: VecDeque<((Level, Range<u64>), Span)>,
+    spans: HashMap<(Level, Range<u64>), Span>,
+    bytes: usize,
+    /// Counts uses.
+    clock: u64,
+    evicted: u64,
 }
 
-#[derive(Clone)]
 struct Span {
-    /// Of how many blocks it is: one that came late makes it void.
-    parts: usize,
+    /// Of which blocks it is: one that came late makes it void.
+    edition: Edition,
     blocks: Vec<Arc<Block>>,
+    bytes: usize,
+    used: u64,
 }
 
 impl Spans {
-    /// The same rows as those of `blocks`, which are all of `level` in `times_s`, in fewer blocks.
-    pub fn shorten(
+    pub fn new(most_bytes: usize) -> Self {
+        Self { most_bytes, kept: Mutex::default() }
+    }
+
+    /// The rows of `level` in `times_s`, in few blocks.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn blocks(
         &self,
+        store: &dyn Store,
         level: Level,
         times_s: Range<u64>,
-        blocks: Vec<Arc<Block>>,
-    ) -> Vec<Arc<Block>> {
+    ) -> Result<Vec<Arc<Block>>, Error> {
         let span_s = SPANS_S[level as usize];
-        if span_s == 0 || blocks.len() < 2 {
-            return blocks;
+        if span_s == 0 {
+            let mut parts = Together::new(level, times_s.start);
+            store.each(level, times_s, &mut |block| parts.push(block))?;
+            return Ok(parts.as_they_are().blocks);
         }
-        let run = (level, times_s.clone());
-        let parts = blocks.len();
-        let known =
-            self.kept().runs.iter().find(|(it, _)| *it == run).map(|(_, span)| span.clone());
-        if let Some(known) = known.filter(|it| it.parts == parts) {
-            return known.blocks;
-        }
-        let pieces = self.pieces(level, span_s, times_s, blocks);
-        let Some(blocks) = together((run.1.start, level), &pieces) else { return pieces };
-        let mut kept = self.kept();
-        kept.runs.retain(|(it, _)| *it != run);
-        kept.runs.push_back((run, Span { parts, blocks: blocks.clone() }));
-        if kept.runs.len() > MOST_RUNS {
-            kept.runs.pop_front();
-        }
-        blocks
+        self.kept_or(store, level, times_s.clone(), || {
+            pieces(level, times_s, span_s, |piece, parts| {
+                if piece.end - piece.start < span_s {
+                    return store.each(level, piece, &mut |block| parts.push(block));
+                }
+                let span = self.kept_or(store, level, piece.clone(), || {
+                    let mut parts = Together::new(level, piece.start);
+                    store.each(level, piece, &mut |block| parts.push(block))?;
+                    Ok(parts)
+                })?;
+                span.into_iter().for_each(|block| parts.push(block));
+                Ok(())
+            })
+        })
     }
 
-    /// What is whole put together, and the blocks at both ends.
-    fn pieces(
+    /// What is kept of that time, or what is made now.
+    fn kept_or(
         &self,
+        store: &dyn Store,
         level: Level,
-        span_s: u64,
         times_s: Range<u64>,
-        blocks: Vec<Arc<Block>>,
-    ) -> Vec<Arc<Block>> {
-        let (first, end) = (times_s.start.next_multiple_of(span_s), times_s.end / span_s * span_s);
-        let within = |block: &Arc<Block>| (first..end).contains(&block.time_s);
-        let (inner, mut out): (Vec<_>, Vec<_>) = blocks.into_iter().partition(within);
-        let mut spans: BTreeMap<u64, Vec<Arc<Block>>> = BTreeMap::new();
-        for block in inner {
-            spans.entry(block.time_s / span_s * span_s).or_default().push(block);
+        make: impl FnOnce() -> Result<Together, Error>,
+    ) -> Result<Vec<Arc<Block>>, Error> {
+        // Before they are read: what comes meanwhile is in the sum, and makes it void.
+        let edition = store.edition(level, times_s.clone())?;
+        if edition.blocks < 2 {
+            return store.blocks(level, times_s);
         }
-        let spans: Vec<_> = spans.into_iter().collect();
-        let (first, second) = spans.split_at(spans.len() / 2);
-        let all = |spans: &[(u64, Vec<Arc<Block>>)]| -> Vec<Arc<Block>> {
-            let one = |(start_s, parts): &(u64, Vec<Arc<Block>>)| {
-                self.span((*start_s, level), parts.clone())
-            };
-            spans.iter().flat_map(one).collect()
-        };
-        std::thread::scope(|scope| {
-            let first = (!first.is_empty()).then(|| scope.spawn(|| all(first)));
-            out.extend(all(second));
-            let first = first.map(|it| it.join().unwrap_or_else(|panic| resume_unwind(panic)));
-            out.extend(first.unwrap_or_default());
-        });
-        out
+        let place = (level, times_s);
+        if let Some(blocks) = self.kept().get(&place, edition) {
+            return Ok(blocks);
+        }
+        let added = make()?.sum();
+        if !added.damaged {
+            self.kept().insert(place, edition, added.blocks.clone(), self.most_bytes);
+        }
+        Ok(added.blocks)
     }
 
-    fn span(&self, place: (u64, Level), parts: Vec<Arc<Block>>) -> Vec<Arc<Block>> {
-        let known = self.kept().spans.get(&place).cloned();
-        if let Some(known) = known.filter(|it| it.parts == parts.len()) {
-            return known.blocks;
+    pub fn facts(&self) -> WindowFacts {
+        let kept = self.kept();
+        WindowFacts {
+            bytes: kept.bytes as u64,
+            most_bytes: self.most_bytes as u64,
+            blocks: kept.spans.values().map(|it| it.blocks.len() as u64).sum(),
+            evicted: kept.evicted,
         }
-        let Some(blocks) = together(place, &parts) else { return parts };
-        let mut kept = self.kept();
-        kept.spans.insert(place, Span { parts: parts.len(), blocks: blocks.clone() });
-        while kept.spans.len() > MOST_SPANS {
-            kept.spans.pop_first();
-        }
-        blocks
     }
 
     fn kept(&self) -> MutexGuard<'_, Kept> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// `None` where a part is damaged: whoever reads the parts says so.
-fn together((start_s, level): (u64, Level), parts: &[Arc<Block>]) -> Option<Vec<Arc<Block>>> {
-    let readers = parts.iter().map(|block| block.read().ok()).collect::<Option<Vec<_>>>()?;
-    let (blocks, merged) = sum(level, start_s, readers);
-    merged.ok()?;
-    Some(blocks.into_iter().map(Arc::new).collect())
+/// All of `times_s`, piece by piece, added up by two threads: a hub has two for such work.
+fn pieces(
+    level: Level,
+    times_s: Range<u64>,
+    span_s: u64,
+    add: impl Fn(Range<u64>, &mut Together) -> Result<(), Error> + Sync,
+) -> Result<Together, Error> {
+    let bound = |at: u64| (at / span_s + 1) * span_s;
+    let next = |start: &u64| Some(bound(*start)).filter(|it| *it < times_s.end);
+    let starts: Vec<u64> = std::iter::successors(Some(times_s.start), next).collect();
+    let taken = AtomicUsize::new(0);
+    let work = || -> Result<Together, Error> {
+        let mut parts = Together::new(level, times_s.start);
+        while let Some(start) = starts.get(taken.fetch_add(1, Ordering::Relaxed)) {
+            add(*start..bound(*start).min(times_s.end), &mut parts)?;
+        }
+        Ok(parts)
+    };
+    std::thread::scope(|scope| {
+        let other = (starts.len() > 1).then(|| scope.spawn(work));
+        let mut parts = work()?;
+        if let Some(other) = other {
+            let other = other.join().unwrap_or_else(|panic| resume_unwind(panic))?;
+            parts.take(other);
+        }
+        Ok(parts)
+    })
+}
+
+impl Kept {
+    fn get(&mut self, place: &(Level, Range<u64>), edition: Edition) -> Option<Vec<Arc<Block>>> {
+        let span = self.spans.get_mut(place).filter(|it| it.edition == edition)?;
+        self.clock += 1;
+        span.used = self.clock;
+        Some(span.blocks.clone())
+    }
+
+    fn insert(
+        &mut self,
+        place: (Level, Range<u64>),
+        edition: Edition,
+        blocks: Vec<Arc<Block>>,
+        most_bytes: usize,
+    ) {
+        self.clock += 1;
+        let bytes = blocks.iter().map(|it| it.bytes()).sum::<usize>() + size_of::<Span>();
+        let used = self.clock;
+        self.bytes += bytes;
+        let before = self.spans.insert(place, Span { edition, blocks, bytes, used });
+        self.bytes -= before.map_or(0, |it| it.bytes);
+        while self.bytes > most_bytes {
+            let oldest = self.spans.iter().min_by_key(|(_, it)| it.used);
+            let Some(place) = oldest.map(|(place, _)| place.clone()) else { return };
+            self.bytes -= self.spans.remove(&place).map_or(0, |it| it.bytes);
+            self.evicted += 1;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use model::Measure;
+    use model::row::Values;
+
+    use super::*;
+    use crate::store::{Commit, Memory, blocks};
+
+    const HOUR_S: u64 = 3600;
+
+    fn keep(store: &Memory, time_s: u64, bytes: u64) {
+        let rows = (0..100).map(|edge| {
+            let mut values = Values::default();
+            values.add(Measure::BYTES_SENT, bytes);
+            (edge, values)
+        });
+        let blocks = blocks(Level::Minute, time_s, rows).into_iter().map(Arc::new).collect();
+        store.commit(&Commit { blocks, ..Commit::default() }).unwrap();
+    }
+
+    /// Hours whose minutes have the hour's number.
+    fn hours(count: u64) -> Memory {
+        let store = Memory::new(64 << 20, [u64::MAX; 3]);
+        for minute in 0..60 * count {
+            keep(&store, 60 * minute, minute / 60);
+        }
+        store
+    }
+
+    fn ask(spans: &Spans, store: &Memory, times_s: Range<u64>) -> (usize, u64) {
+        let blocks = spans.blocks(store, Level::Minute, times_s).unwrap();
+        let mut sum = proto::columns::Sum::default();
+        for block in &blocks {
+            proto::columns::add_up(block.read().unwrap(), |edge| edge == 7, &mut sum).unwrap();
+        }
+        (blocks.len(), sum.take().sum(Measure::BYTES_SENT).unwrap_or(0))
+    }
+
+    #[test]
+    fn the_next_question_has_what_this_one_added_up() {
+        let (store, spans) = (hours(2), Spans::new(1 << 20));
+        assert_eq!(ask(&spans, &store, HOUR_S..2 * HOUR_S), (1, 60));
+        assert_eq!(spans.facts().blocks, 7, "each ten minutes, and all");
+        assert_eq!(ask(&spans, &store, HOUR_S..2 * HOUR_S), (1, 60));
+        assert_eq!(ask(&spans, &store, HOUR_S - 120..2 * HOUR_S - 120), (1, 58));
+        assert_eq!(spans.facts().blocks, 8, "another whole of the same pieces");
+        assert_eq!(spans.facts().evicted, 0);
+        // What comes late is in the next answer.
+        keep(&store, HOUR_S + 300, 1000);
+        assert_eq!(ask(&spans, &store, HOUR_S..2 * HOUR_S), (1, 1060));
+        assert_eq!(ask(&spans, &store, HOUR_S + 600..2 * HOUR_S), (1, 50));
+    }
+
+    #[test]
+    fn the_least_recently_asked_makes_room() {
+        let (store, one) = (hours(12), Spans::new(1 << 20));
+        ask(&one, &store, 0..600);
+        let spans = Spans::new(4 * one.facts().bytes as usize);
+        let span = |at: u64| 600 * at..600 * (at + 1);
+        let is_kept = |at| spans.kept().spans.contains_key(&(Level::Minute, span(at)));
+        for at in 0..60 {
+            ask(&spans, &store, span(at));
+            ask(&spans, &store, span(0));
+            assert!(spans.facts().bytes <= spans.facts().most_bytes);
+        }
+        assert!(is_kept(0) && is_kept(59) && !is_kept(1));
+        assert_eq!(spans.facts().blocks + spans.facts().evicted, 60);
+        // What has no room at all is answered as well.
+        let none = Spans::new(0);
+        assert_eq!(ask(&none, &store, HOUR_S..3 * HOUR_S), (1, 60 + 120));
+        assert_eq!(none.facts().bytes, 0);
+    }
+
+    #[test]
+    fn nothing_is_kept_of_what_is_not_there() {
+        let (store, spans) = (hours(1), Spans::new(1 << 20));
+        for at in 2..100 {
+            assert_eq!(ask(&spans, &store, at * HOUR_S..(at + 1) * HOUR_S + 60), (0, 0));
+        }
+        assert!(spans.kept().spans.is_empty());
+    }
 }

@@ -28,7 +28,7 @@ fn cluster() -> Cluster {
         max_edges: 1000,
     };
     let ingest = Ingest::new(store, Arc::new(Catalogue::new(1000)), &history, NOW_S).unwrap();
-    Cluster { query: Query::new(ingest.clone()), ingest, sequence: 0 }
+    Cluster { query: Query::new(ingest.clone(), history.sums_bytes()), ingest, sequence: 0 }
 }
 
 fn end(text: &str) -> End {

@@ -114,6 +114,12 @@ impl Catalogue {
         keys.into_iter().map(|key| inner.number(key, self.most)).collect()
     }
 
+    /// The same texts, each held once for all who use it.
+    pub fn share(&self, texts: Vec<String>) -> Vec<Arc<str>> {
+        let mut inner = self.inner.write().unwrap_or_else(PoisonError::into_inner);
+        texts.into_iter().map(|text| inner.texts.share(text.into())).collect()
+    }
+
     /// What must be stored before the rows that have it.
     pub fn take_new(&self) -> Vec<(u32, Arc<Key>)> {
         let mut inner = self.inner.write().unwrap_or_else(PoisonError::into_inner);
@@ -231,6 +237,20 @@ mod tests {
         again.restore(new, 5);
         assert_eq!(again.numbers(vec![key(2), key(9)]), [2, 6]);
         assert_eq!(again.edges().len(), 7);
+    }
+
+    #[test]
+    fn texts_of_many_streams_are_held_once() {
+        let catalogue = Catalogue::new(10);
+        let texts = || vec!["shop".to_owned(), "cart".to_owned()];
+        let (first, second) = (catalogue.share(texts()), catalogue.share(texts()));
+        assert_eq!(first, [Arc::from("shop"), Arc::from("cart")]);
+        assert!(first.iter().zip(&second).all(|(a, b)| Arc::ptr_eq(a, b)));
+        let key = sample_key(1, 2, Direction::Egress);
+        catalogue.numbers(vec![key]);
+        let edges = catalogue.edges();
+        let namespace = &edges[0].as_ref().unwrap().source.namespace;
+        assert!(Arc::ptr_eq(namespace, &first[0]), "also with those of edges");
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::window::Window;
-use super::{Block, Commit, Error, Facts, Level, Loss, PerLevel, Restored, Store};
+use super::{Block, Commit, Edition, Error, Facts, Level, Loss, PerLevel, Restored, Store};
 
 /// Losses that are remembered.
 const MOST_LOSSES: usize = 4096;
@@ -48,8 +48,26 @@ impl Store for Memory {
         Ok(())
     }
 
-    fn blocks(&self, level: Level, times_s: Range<u64>) -> Result<Vec<Arc<Block>>, Error> {
-        Ok(self.inner().window.range(level, times_s).cloned().collect())
+    fn each(
+        &self,
+        level: Level,
+        times_s: Range<u64>,
+        give: &mut dyn FnMut(Arc<Block>),
+    ) -> Result<(), Error> {
+        let blocks: Vec<_> =
+            self.inner().window.range(level, times_s).map(|(_, block)| block.clone()).collect();
+        blocks.into_iter().for_each(give);
+        Ok(())
+    }
+
+    fn edition(&self, level: Level, times_s: Range<u64>) -> Result<Edition, Error> {
+        let inner = self.inner();
+        let range = inner.window.range(level, times_s);
+        let add = |edition: Edition, (number, _): (u64, &Arc<Block>)| Edition {
+            blocks: edition.blocks + 1,
+            last: edition.last.max(number),
+        };
+        Ok(range.fold(Edition::default(), add))
     }
 
     fn losses(&self, times_s: Range<u64>) -> Result<Vec<Loss>, Error> {

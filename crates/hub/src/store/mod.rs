@@ -9,6 +9,7 @@ mod catalogue;
 mod clickhouse;
 mod memory;
 mod sqlite;
+mod together;
 mod window;
 
 use std::ops::Range;
@@ -21,11 +22,12 @@ use proto::columns::Malformed;
 
 use crate::query::Select;
 
-pub use block::{Block, blocks, sum};
+pub use block::{Block, blocks};
 pub use catalogue::{Catalogue, Edges, key, sample_key};
 pub use clickhouse::ClickHouse;
 pub use memory::Memory;
 pub use sqlite::Sqlite;
+pub use together::Together;
 pub use window::Facts as WindowFacts;
 
 /// How long after the end of an interval the next level is made of it: what comes later is added to both.
@@ -163,12 +165,12 @@ pub struct Want<'a> {
     pub step_s: Option<u64>,
 }
 
-/// Blocks that add up to what is asked for.
-#[derive(Clone, Debug, Default)]
-pub struct Sums {
-    pub blocks: Vec<Arc<Block>>,
-    /// The end of the last interval in them.
-    pub until_s: Option<u64>,
+/// Which blocks there are of a time: another one when one came or went.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Edition {
+    pub blocks: u64,
+    /// The number of the last one that came.
+    pub last: u64,
 }
 
 /// How much there is.
@@ -213,21 +215,48 @@ pub trait Store: Send + Sync {
     /// Once this returns it is kept, as durably as the store can.
     fn commit(&self, commit: &Commit) -> Result<(), Error>;
 
-    /// Those that begin within `times_s`, in no order.
-    fn blocks(&self, level: Level, times_s: Range<u64>) -> Result<Vec<Arc<Block>>, Error>;
+    /// Gives those that begin within `times_s` one by one, in the order of their times: all together may be more than there
+    /// is memory for.
+    fn each(
+        &self,
+        level: Level,
+        times_s: Range<u64>,
+        give: &mut dyn FnMut(Arc<Block>),
+    ) -> Result<(), Error>;
 
-    /// The rows that begin within `times_s`, added up as far as the store does that itself.
-    fn sums(&self, level: Level, times_s: Range<u64>, _want: &Want<'_>) -> Result<Sums, Error> {
-        let blocks = self.blocks(level, times_s)?;
-        Ok(Sums { until_s: blocks.iter().map(|it| it.until_s()).max(), blocks })
+    /// The same at once, for few.
+    fn blocks(&self, level: Level, times_s: Range<u64>) -> Result<Vec<Arc<Block>>, Error> {
+        let mut blocks = Vec::new();
+        self.each(level, times_s, &mut |block| blocks.push(block))?;
+        Ok(blocks)
+    }
+
+    fn edition(&self, level: Level, times_s: Range<u64>) -> Result<Edition, Error>;
+
+    /// Gives the rows that begin within `times_s`, added up as far as the store does that itself, in the order of their
+    /// times: the end of the last interval in them.
+    fn sums(
+        &self,
+        level: Level,
+        times_s: Range<u64>,
+        _want: &Want<'_>,
+        give: &mut dyn FnMut(Arc<Block>),
+    ) -> Result<Option<u64>, Error> {
+        let mut until_s = None;
+        self.each(level, times_s, &mut |block| {
+            until_s = until_s.max(Some(block.until_s()));
+            give(block);
+        })?;
+        Ok(until_s)
     }
 
     /// Makes the interval of a coarser level that begins at `time_s` of the finer one's.
     fn fold(&self, level: Level, time_s: u64) -> Result<(), Error> {
         let Some(finer) = level.finer() else { return Ok(()) };
         let until_s = time_s + level.seconds();
-        let parts = self.blocks(finer, time_s..until_s)?;
-        let blocks = together(level, time_s, &parts).into_iter().map(Arc::new).collect();
+        let mut parts = Together::new(level, time_s);
+        self.each(finer, time_s..until_s, &mut |block| parts.push(block))?;
+        let blocks = parts.sum().blocks;
         self.commit(&Commit { blocks, folded: vec![(level, until_s)], ..Commit::default() })
     }
 
@@ -247,17 +276,6 @@ pub trait Store: Send + Sync {
     fn oldest_s(&self) -> PerLevel<Option<u64>>;
 
     fn facts(&self) -> Facts;
-}
-
-/// The sum of all `parts`. A block that cannot be read must not hold up those that can.
-fn together(level: Level, time_s: u64, parts: &[Arc<Block>]) -> Vec<Block> {
-    let damaged = |error: Malformed| {
-        tracing::error!(%error, level = level.name(), time_s, "a block of history is damaged; its rest is left out");
-    };
-    let readers = parts.iter().filter_map(|it| it.read().map_err(damaged).ok()).collect();
-    let (blocks, merged) = sum(level, time_s, readers);
-    merged.unwrap_or_else(damaged);
-    blocks
 }
 
 #[cfg(test)]

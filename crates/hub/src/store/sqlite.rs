@@ -13,11 +13,12 @@ use hashbrown::HashMap;
 use model::row::{End, Key};
 use model::{Direction, Protocol};
 use proto::columns::{compress, decompress};
-use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OpenFlags, Row, params};
 
 use super::window::Window;
-use super::{Block, Commit, Error, Facts, Level, Loss, PerLevel, Position, Restored, Store};
+use super::{
+    Block, Commit, Edition, Error, Facts, Level, Loss, PerLevel, Position, Restored, Store,
+};
 
 /// Of zstd: a higher one makes blocks 2 % smaller and takes twice the time.
 const COMPRESSION: i32 = 3;
@@ -101,27 +102,21 @@ impl Sqlite {
         all().map_err(self.failed())
     }
 
-    fn load(&self, level: Level, found: &Found) -> Result<Block> {
-        let reading = self.reading.lock().unwrap_or_else(PoisonError::into_inner);
-        let load = |row: &Row<'_>| {
-            let data = match row.get_ref(0)? {
-                ValueRef::Blob(data) => decompress(data, found.bytes),
-                _ => decompress(&[], usize::MAX),
-            };
-            Ok(data)
-        };
-        let query = "SELECT data FROM block WHERE id = ?1";
-        let columns =
-            reading.prepare_cached(query).and_then(|mut it| it.query_row([found.id], load));
-        let columns = columns.map_err(self.failed())?;
+    /// `None`: it has gone meanwhile, for it is too old.
+    fn load(&self, level: Level, found: &Found) -> Result<Option<Block>> {
+        let read = |row: &Row<'_>| row.get::<_, Vec<u8>>(0);
+        let packed = self.all("SELECT data FROM block WHERE id = ?1", [found.id], read)?;
+        let Some(packed) = packed.first() else { return Ok(None) };
+        // Others may read meanwhile.
+        let columns = decompress(packed, found.bytes);
         let columns = columns.map_err(|source| Error::Block { id: found.id, source })?;
-        Ok(Block {
+        Ok(Some(Block {
             level,
             time_s: found.time_s,
             rows: found.rows,
             edges: found.first..=found.last,
             columns,
-        })
+        }))
     }
 }
 
@@ -194,7 +189,12 @@ impl Store for Sqlite {
         Ok(())
     }
 
-    fn blocks(&self, level: Level, times_s: Range<u64>) -> Result<Vec<Arc<Block>>> {
+    fn each(
+        &self,
+        level: Level,
+        times_s: Range<u64>,
+        give: &mut dyn FnMut(Arc<Block>),
+    ) -> Result<()> {
         let parameters = params![level as i64, times_s.start as i64, times_s.end as i64];
         let found = self.all(schema::BLOCKS, parameters, |row| {
             Ok(Found {
@@ -206,19 +206,24 @@ impl Store for Sqlite {
                 bytes: row.get::<_, i64>(5)? as usize,
             })
         })?;
-        let mut blocks = Vec::with_capacity(found.len());
         for found in found {
             let held = self.window().get(level, found.time_s, found.id as u64).cloned();
-            blocks.push(match held {
-                Some(block) => block,
-                None => {
-                    let block = Arc::new(self.load(level, &found)?);
-                    self.window().insert(found.id as u64, block.clone(), self.retention_s);
-                    block
-                }
-            });
+            if let Some(block) = held {
+                give(block);
+            } else if let Some(block) = self.load(level, &found)?.map(Arc::new) {
+                self.window().insert(found.id as u64, block.clone(), self.retention_s);
+                give(block);
+            }
         }
-        Ok(blocks)
+        Ok(())
+    }
+
+    fn edition(&self, level: Level, times_s: Range<u64>) -> Result<Edition> {
+        let parameters = params![level as i64, times_s.start as i64, times_s.end as i64];
+        let found = self.all(schema::EDITION, parameters, |row| {
+            Ok(Edition { blocks: row.get::<_, i64>(0)? as u64, last: row.get::<_, i64>(1)? as u64 })
+        })?;
+        Ok(found.first().copied().unwrap_or_default())
     }
 
     fn losses(&self, times_s: Range<u64>) -> Result<Vec<Loss>> {

@@ -15,6 +15,8 @@ struct Case {
     sequence: u64,
 }
 
+/// The block's time, the workload, its bytes and its round trips.
+type Row = (u64, u32, u64, u64);
 type Open<'a> = &'a dyn Fn() -> Option<Case>;
 
 impl Case {
@@ -53,20 +55,28 @@ impl Case {
     }
 
     /// By the block's time and the workload: bytes, and round trips.
-    fn sums(
+    fn sums(&self, level: Level, times_s: Range<u64>, want: &Want<'_>) -> Vec<Row> {
+        self.sums_until(level, times_s, want).0
+    }
+
+    /// And the end of the last interval.
+    fn sums_until(
         &self,
         level: Level,
         times_s: Range<u64>,
         want: &Want<'_>,
-    ) -> Vec<(u64, u32, u64, u64)> {
-        self.added(self.store.sums(level, times_s, want).unwrap().blocks)
+    ) -> (Vec<Row>, Option<u64>) {
+        let mut blocks = Vec::new();
+        let until_s = self.store.sums(level, times_s, want, &mut |block| blocks.push(block));
+        assert!(blocks.is_sorted_by_key(|block| block.time_s));
+        (self.added(blocks), until_s.unwrap())
     }
 
-    fn rows(&self, level: Level, times_s: Range<u64>) -> Vec<(u64, u32, u64, u64)> {
+    fn rows(&self, level: Level, times_s: Range<u64>) -> Vec<Row> {
         self.added(self.store.blocks(level, times_s).unwrap())
     }
 
-    fn added(&self, blocks: Vec<Arc<Block>>) -> Vec<(u64, u32, u64, u64)> {
+    fn added(&self, blocks: Vec<Arc<Block>>) -> Vec<Row> {
         let edges = self.catalogue.edges();
         let mut sums = std::collections::BTreeMap::<(u64, u32), Values>::new();
         for block in &blocks {
@@ -157,12 +167,12 @@ fn rows_come_back_by_level_and_time(mut case: Case, again: Open<'_>) {
         let minute = [(t, 1, 11, 2), (t, 2, 5, 1), (t, 7, 20, 1)];
         assert_eq!(case.rows(Level::Minute, t..t + 1), minute);
         assert_eq!(case.rows(Level::Minute, t - 600..t), []);
-        let sums = case.store.sums(Level::TenSeconds, t..t + 600, &Want::default()).unwrap();
-        assert_eq!(sums.until_s, Some(t + 20));
-        let total: u64 = case.added(sums.blocks).iter().map(|(.., bytes, _)| bytes).sum();
+        let (sums, until_s) = case.sums_until(Level::TenSeconds, t..t + 600, &Want::default());
+        assert_eq!(until_s, Some(t + 20));
+        let total: u64 = sums.iter().map(|(.., bytes, _)| bytes).sum();
         assert_eq!(total, 36);
         let want = Want { step_s: Some(30), measures: Some(&[Measure::RTT]), ..Want::default() };
-        let count = |rows: Vec<(u64, u32, u64, u64)>| rows.iter().map(|it| it.3).sum::<u64>();
+        let count = |rows: Vec<Row>| rows.iter().map(|it| it.3).sum::<u64>();
         assert_eq!(count(case.sums(Level::TenSeconds, t..t + 60, &want)), 4);
         case.store.expire(t, RETENTION_S).unwrap();
         assert_eq!(case.store.oldest_s()[..2], [Some(t), Some(t)]);
@@ -312,6 +322,32 @@ fn each_level_has_its_own_retention() {
         assert_eq!(store.losses(0..now).unwrap(), [loss("n1", 1, now - 10, now)]);
         assert_eq!(store.expire(now, RETENTION_S).unwrap(), 0);
         again().iter().for_each(|case| check(&*case.store));
+    });
+}
+
+#[test]
+fn a_times_edition_changes_with_its_blocks() {
+    each(|case, _| {
+        let store = &case.store;
+        let edition = || store.edition(Level::Minute, 600..1200).unwrap();
+        let keep = |time_s| {
+            let blocks = vec![block(Level::Minute, time_s, &[(1, 1)])];
+            store.commit(&Commit { blocks, ..Commit::default() }).unwrap();
+        };
+        assert_eq!(edition().blocks, 0);
+        [600, 1140].into_iter().for_each(keep);
+        let two = edition();
+        assert_eq!(two.blocks, 2);
+        [540, 1200].into_iter().for_each(keep);
+        assert_eq!(edition(), two, "of other times");
+        keep(600);
+        let three = edition();
+        assert_ne!(three, two);
+        assert!(three.last > two.last);
+        store.expire(86_400 + 660, RETENTION_S).unwrap();
+        assert_eq!(edition().blocks, 1);
+        keep(660);
+        assert_ne!(edition(), two, "as many, but others");
     });
 }
 

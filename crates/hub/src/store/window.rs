@@ -69,9 +69,14 @@ impl Window {
         }
     }
 
-    pub fn range(&self, level: Level, times_s: Range<u64>) -> impl Iterator<Item = &Arc<Block>> {
+    /// Numbers and blocks, in the order of their times.
+    pub fn range(
+        &self,
+        level: Level,
+        times_s: Range<u64>,
+    ) -> impl Iterator<Item = (u64, &Arc<Block>)> {
         let range = (times_s.start, 0)..(times_s.end.max(times_s.start), 0);
-        self.levels[level as usize].range(range).map(|(_, block)| block)
+        self.levels[level as usize].range(range).map(|((_, number), block)| (*number, block))
     }
 
     /// Forgets what ended before: how many.

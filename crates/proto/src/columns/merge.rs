@@ -34,3 +34,21 @@ pub fn merge(
     }
     Ok(())
 }
+
+/// Adds the rows of all ids for which `wanted` holds to one `sum`.
+///
+/// # Errors
+/// The block is malformed: what was added before that was right.
+pub fn add_up(
+    mut reader: Reader<'_>,
+    wanted: impl Fn(u32) -> bool,
+    sum: &mut Sum,
+) -> Result<(), Malformed> {
+    while let Some(id) = reader.advance()? {
+        match wanted(id) {
+            true => reader.add_to(sum)?,
+            false => reader.skip()?,
+        }
+    }
+    Ok(())
+}

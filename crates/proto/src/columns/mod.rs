@@ -26,7 +26,7 @@ mod read;
 mod sum;
 mod write;
 
-pub use merge::merge;
+pub use merge::{add_up, merge};
 pub use read::Reader;
 pub use sum::Sum;
 pub use write::Writer;

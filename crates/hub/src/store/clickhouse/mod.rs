@@ -21,8 +21,8 @@ use model::row::Values;
 use tokio::runtime::Handle;
 
 use super::{
-    Batch, Block, Catalogue, Commit, Error, FOLD_AFTER_S, Facts, Level, Loss, PerLevel, Position,
-    Restored, Store, Sums, Want, blocks,
+    Batch, Block, Catalogue, Commit, Edition, Error, FOLD_AFTER_S, Facts, Level, Loss, PerLevel,
+    Position, Restored, Store, Want, blocks,
 };
 use crate::config;
 use binary::Short;
@@ -164,9 +164,10 @@ impl ClickHouse {
         times_s: &Range<u64>,
         step_s: Option<u64>,
         want: &Want<'_>,
-    ) -> Result<Sums> {
+        give: &mut dyn FnMut(Arc<Block>),
+    ) -> Result<Option<u64>> {
         if times_s.is_empty() {
-            return Ok(Sums::default());
+            return Ok(None);
         }
         let query = schema::read(level, times_s, step_s, want.measures, want.select);
         let mut last = None;
@@ -178,7 +179,6 @@ impl ClickHouse {
         let numbers = self.numbers(&rows)?;
         let number = |id: &u64| numbers.get(id).copied().unwrap_or(u32::MAX);
         rows.sort_unstable_by_key(|(step, id, _)| (*step, number(id)));
-        let mut all: Vec<Arc<Block>> = Vec::new();
         for step in rows.chunk_by(|a, b| a.0 == b.0) {
             // Several that have no room are one here.
             let edges = step.chunk_by(|a, b| number(&a.1) == number(&b.1)).map(|same| {
@@ -187,10 +187,9 @@ impl ClickHouse {
                 (number(&same[0].1), sum)
             });
             let found = blocks(level, step[0].0.into(), edges.filter(|(edge, _)| *edge < u32::MAX));
-            all.extend(found.into_iter().map(Arc::new));
+            found.into_iter().map(Arc::new).for_each(&mut *give);
         }
-        let until_s = last.map(|last| u64::from(last) + level.seconds());
-        Ok(Sums { blocks: all, until_s })
+        Ok(last.map(|last| u64::from(last) + level.seconds()))
     }
 
     /// Of all edges of `rows`; what is not known here is asked for.
@@ -294,13 +293,28 @@ impl Store for ClickHouse {
         self.insert_positions(&commit.positions)
     }
 
-    fn blocks(&self, level: Level, times_s: Range<u64>) -> Result<Vec<Arc<Block>>> {
-        let sums = self.read(level, &times_s, Some(level.seconds()), &Want::default())?;
-        Ok(sums.blocks)
+    fn each(
+        &self,
+        level: Level,
+        times_s: Range<u64>,
+        give: &mut dyn FnMut(Arc<Block>),
+    ) -> Result<()> {
+        self.read(level, &times_s, Some(level.seconds()), &Want::default(), give).map(drop)
     }
 
-    fn sums(&self, level: Level, times_s: Range<u64>, want: &Want<'_>) -> Result<Sums> {
-        self.read(level, &times_s, want.step_s, want)
+    /// Nobody keeps what the engine added up: others add to it.
+    fn edition(&self, _level: Level, _times_s: Range<u64>) -> Result<Edition> {
+        Ok(Edition::default())
+    }
+
+    fn sums(
+        &self,
+        level: Level,
+        times_s: Range<u64>,
+        want: &Want<'_>,
+        give: &mut dyn FnMut(Arc<Block>),
+    ) -> Result<Option<u64>> {
+        self.read(level, &times_s, want.step_s, want, give)
     }
 
     fn fold(&self, level: Level, time_s: u64) -> Result<()> {

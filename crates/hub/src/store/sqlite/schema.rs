@@ -53,7 +53,11 @@ DELETE FROM text WHERE id NOT IN (
     UNION SELECT service FROM edge)";
 
 pub const BLOCKS: &str = "
-SELECT id, time, rows, first, last, bytes FROM block WHERE level = ?1 AND time >= ?2 AND time < ?3";
+SELECT id, time, rows, first, last, bytes FROM block
+WHERE level = ?1 AND time >= ?2 AND time < ?3 ORDER BY time, id";
+
+pub const EDITION: &str =
+    "SELECT count(*), ifnull(max(id), 0) FROM block WHERE level = ?1 AND time >= ?2 AND time < ?3";
 
 pub const LOSSES: &str = "
 SELECT node, reason, sum(rows), min(since), max(until) FROM loss
