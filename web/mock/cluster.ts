@@ -45,23 +45,23 @@ const measure = (
   unit: string,
   type: Measure["type"],
   title: string,
-  bad = false,
-): Measure => ({ name, kind, unit, type, title, bad });
+  of?: string[],
+): Measure => ({ name, kind, unit, type, title, bad: of !== undefined, of: of ?? [] });
 
 /** As `crates/model/src/measure.rs` declares them. */
 export const MEASURES: Measure[] = [
   measure("connections", "connection", "connections", "sum", "Connections"),
-  measure("failures", "connection", "connections", "sum", "Failed connections", true),
+  measure("failures", "connection", "connections", "sum", "Failed connections", ["connections", "failures"]),
   measure("bytes_sent", "flow", "bytes", "sum", "Bytes sent"),
   measure("bytes_received", "flow", "bytes", "sum", "Bytes received"),
   measure("packets_sent", "flow", "packets", "sum", "Packets sent"),
   measure("packets_received", "flow", "packets", "sum", "Packets received"),
-  measure("retransmits", "flow", "packets", "sum", "Retransmitted segments", true),
+  measure("retransmits", "flow", "packets", "sum", "Retransmitted segments", ["packets_sent"]),
   measure("connect", "connection", "seconds", "distribution", "Connect time"),
   measure("rtt", "flow", "seconds", "distribution", "Round trip"),
-  measure("drops", "drop", "packets", "sum", "Dropped packets", true),
+  measure("drops", "drop", "packets", "sum", "Dropped packets", []),
   measure("lookups", "dns", "lookups", "sum", "DNS lookups"),
-  measure("lookup_failures", "dns", "lookups", "sum", "Failed lookups", true),
+  measure("lookup_failures", "dns", "lookups", "sum", "Failed lookups", ["lookups"]),
   measure("lookup", "dns", "seconds", "distribution", "Lookup time"),
   measure("active", "connection", "connections", "gauge", "Open connections"),
 ];
@@ -114,6 +114,8 @@ function makeServices(next: Random, count: number, zones: string[]): Service[] {
     );
     add({ namespace: "monitoring", kind: "StatefulSet", name: "prometheus", service: ["prometheus"] }, -1, 2, 9090);
     add({ namespace: "ingress", kind: "DaemonSet", name: "ingress-nginx", service: ["ingress-nginx"] }, 0, 4, 443);
+    // Where a hub knows only the address that was asked, the service stands beside the workload of its name.
+    add({ namespace: "ingress", kind: "Service", name: "ingress-nginx", service: ["ingress-nginx"] }, 3, 0, 443);
   }
   const namespaces = Math.max(1, Math.min(200, Math.round(count / 25)));
   const used = new Set<string>();
@@ -180,13 +182,24 @@ function makeCalls(next: Random, services: Service[], wanted: number): Call[] {
 }
 
 const PROGRAMS: [string, string][] = [
-  ["tcp", "inet_sock_set_state"],
+  ["cgroup", "cgroup_created"],
+  ["cgroup", "cgroup_removed"],
+  ["tcp", "tcp_set_state"],
+  ["tcp", "tcp_destroy"],
   ["tcp", "tcp_accept"],
-  ["flow", "iter_tcp"],
-  ["flow", "cgroup_ingress"],
-  ["dns", "dns_reply"],
-  ["drop", "kfree_skb"],
-  ["cgroup", "cgroup_mkdir"],
+  ["tcp", "tcp_older"],
+  ["flow", "flow_tcp"],
+  ["flow", "flow_tcp_walk"],
+  ["flow", "flow_egress"],
+  ["flow", "flow_ingress"],
+  ["flow", "flow_create"],
+  ["flow", "flow_release"],
+  ["flow", "flow_other"],
+  ["flow", "flow_other_files"],
+  ["flow", "flow_older"],
+  ["dns", "dns_egress"],
+  ["dns", "dns_ingress"],
+  ["drop", "drop_packet"],
 ];
 
 function makeNodes(next: Random, count: number, zones: string[]): NodeRow[] {
@@ -201,9 +214,11 @@ function makeNodes(next: Random, count: number, zones: string[]): NodeRow[] {
           state: "degraded",
           reason: "no fexit on this kernel; who accepted is known at close only",
         };
-      if (program === "kfree_skb" && number === 3)
+      if (program === "flow_tcp_walk")
+        return { probe, program, state: "disabled", reason: "not needed: this kernel has the better way" };
+      if (program === "drop_packet" && number === 3)
         return { probe, program, state: "failed", reason: "attach: permission denied; grant CAP_PERFMON" };
-      return { probe, program, state: program === "cgroup_mkdir" && old ? "unsupported" : "active" };
+      return { probe, program, state: program === "flow_create" && old ? "unsupported" : "active" };
     });
     const last = new Date(Date.now() - (down ? 1_800_000 : 2000)).toISOString();
     return {
@@ -237,8 +252,9 @@ export function wave(call: Call, time_s: number): number {
 }
 
 export function valuesOf(call: Call, span_s: number, share: number): Values {
-  const connections = Math.round(call.rate * span_s * share);
-  const failures = Math.round(connections * call.failing);
+  const attempts = Math.round(call.rate * span_s * share);
+  const failures = Math.round(attempts * call.failing);
+  const connections = attempts - failures;
   const bytes = Math.round(connections * call.size_bytes);
   const spread = (base: number) => ({
     count: connections,
@@ -249,8 +265,8 @@ export function valuesOf(call: Call, span_s: number, share: number): Values {
     max: base * 12,
   });
   if (call.protocol === "UDP") {
-    const values: Values = { bytes_sent: connections * 60, bytes_received: connections * 140, lookups: connections };
-    values.lookup_failures = Math.round(connections * 0.0005);
+    const values: Values = { bytes_sent: connections * 60, bytes_received: connections * 140, lookups: attempts };
+    values.lookup_failures = Math.round(attempts * 0.0005);
     if (connections > 0) values.lookup = spread(call.latency_s);
     return values;
   }
@@ -264,7 +280,7 @@ export function valuesOf(call: Call, span_s: number, share: number): Values {
     retransmits: Math.round((bytes / 900) * (call.failing > 0.01 ? 0.03 : 0.0004)),
     active: Math.round(call.rate * 4),
   };
-  if (connections > failures) {
+  if (connections > 0) {
     values.connect = spread(call.latency_s);
     values.rtt = spread(call.latency_s * 0.6);
   }

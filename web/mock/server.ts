@@ -296,31 +296,41 @@ export class Mock {
     return { namespace, kind, name, pods, deploys, incoming, outgoing, peers, failures };
   }
 
+  /** Shaped as a hub's own answer: `crates/hub/src/api/status.rs`. */
   status(): unknown {
+    const services = this.cluster.services.length;
     return {
       version: "0.4.0",
-      pid: 4711,
-      uptime_seconds: 93_784.2,
+      uptime_seconds: 93_784.204941,
       ready: true,
-      epoch: 1,
-      sequence: 88_123,
       resources: [
-        { name: "pods", objects: this.cluster.services.length * 4, listed: true },
-        { name: "services", objects: this.cluster.services.length, listed: true },
-        {
-          name: "endpointslices",
-          objects: this.cluster.services.length,
-          listed: false,
-          error: "403: list is forbidden",
-        },
+        { name: "pods", objects: services * 4, listed: true },
+        { name: "nodes", objects: this.cluster.nodes.length, listed: true },
+        { name: "services", objects: services, listed: true },
+        { name: "endpointslices", objects: services, listed: false, error: "403: list is forbidden" },
+        { name: "namespaces", objects: 12, listed: true },
+        { name: "replicasets", objects: services * 3, listed: true },
+        { name: "jobs", objects: 0, listed: true },
       ],
-      addresses: this.cluster.services.length * 4,
+      pid: 4711,
+      epoch: "12459522364653510520",
+      sequence: 88_123,
+      log_entries: 574,
+      addresses: services * 4,
       agents: this.cluster.nodes.length,
       waiting_agents: 0,
+      wanted_addresses: 9,
+      waiting_changes: 0,
+      replicas: [{ name: "hub-1" }],
       items_sent: 1_288_211,
-      items_per_second: 42.5,
-      store: { kind: "sqlite", disk_bytes: 734_003_200, rows: 18_223_911, oldest: "2026-11-18T10:00:00Z", evicted: 0 },
-      cost: { cpu_percent: 3.1, cpu_seconds: 2881.2, rss_bytes: 88_080_384, peak_rss_bytes: 120_586_240 },
+      items_per_second: 42.499863,
+      cost: {
+        cpu_percent: 3.480833,
+        cpu_seconds: 2881.243567,
+        rss_bytes: 88_080_384,
+        peak_rss_bytes: 120_586_240,
+        map_memory_bytes: 0,
+      },
     };
   }
 

@@ -42,6 +42,8 @@ pub struct Declaration {
     pub title: &'static str,
     /// Any of it is a fault.
     pub bad: bool,
+    /// Of what is bad: whose sum it is a share of. Empty: there is no such sum.
+    pub of: &'static [Measure],
 }
 
 /// One of [`Measure::ALL`], by its place.
@@ -49,9 +51,11 @@ pub struct Declaration {
 pub struct Measure(u8);
 
 macro_rules! measures {
-    ($($constant:ident = $name:literal, $kind:literal, $unit:literal, $shape:ident, $bad:literal, $title:literal;)+) => {
+    ($($constant:ident = $name:literal, $kind:literal, $unit:literal, $shape:ident,
+        $bad:literal $(of [$($of:ident),+])?, $title:literal;)+) => {
         const DECLARATIONS: &[Declaration] = &[$(Declaration {
             name: $name, kind: $kind, unit: $unit, shape: Shape::$shape, title: $title, bad: $bad,
+            of: &[$($(Measure::$of),+)?],
         }),+];
 
         #[allow(non_camel_case_types, clippy::upper_case_acronyms)]
@@ -66,18 +70,19 @@ macro_rules! measures {
 }
 
 measures! {
+    // Attempts are those that succeeded and those that failed; the other faults are counted among their whole.
     CONNECTIONS = "connections", "connection", "connections", Sum, false, "Connections";
-    FAILURES = "failures", "connection", "connections", Sum, true, "Failed connections";
+    FAILURES = "failures", "connection", "connections", Sum, true of [CONNECTIONS, FAILURES], "Failed connections";
     BYTES_SENT = "bytes_sent", "flow", "bytes", Sum, false, "Bytes sent";
     BYTES_RECEIVED = "bytes_received", "flow", "bytes", Sum, false, "Bytes received";
     PACKETS_SENT = "packets_sent", "flow", "packets", Sum, false, "Packets sent";
     PACKETS_RECEIVED = "packets_received", "flow", "packets", Sum, false, "Packets received";
-    RETRANSMITS = "retransmits", "flow", "packets", Sum, true, "Retransmitted segments";
+    RETRANSMITS = "retransmits", "flow", "packets", Sum, true of [PACKETS_SENT], "Retransmitted segments";
     CONNECT = "connect", "connection", "seconds", Distribution, false, "Connect time";
     RTT = "rtt", "flow", "seconds", Distribution, false, "Round trip";
     DROPS = "drops", "drop", "packets", Sum, true, "Dropped packets";
     LOOKUPS = "lookups", "dns", "lookups", Sum, false, "DNS lookups";
-    LOOKUP_FAILURES = "lookup_failures", "dns", "lookups", Sum, true, "Failed lookups";
+    LOOKUP_FAILURES = "lookup_failures", "dns", "lookups", Sum, true of [LOOKUPS], "Failed lookups";
     LOOKUP = "lookup", "dns", "seconds", Distribution, false, "Lookup time";
     ACTIVE = "active", "connection", "connections", Gauge, false, "Open connections";
 }
@@ -209,5 +214,22 @@ mod tests {
             assert!(taken.insert((measure.is_distribution(), measure.slot())), "{measure:?}");
         }
         assert_eq!(SUMS + DISTRIBUTIONS, Measure::ALL.len());
+    }
+
+    #[test]
+    fn a_share_is_of_sums_in_its_own_unit() {
+        for it in Measure::ALL.map(Measure::declaration) {
+            assert!(it.bad || it.of.is_empty(), "{}", it.name);
+            for whole in it.of.iter().map(|whole| whole.declaration()) {
+                assert_eq!(
+                    (whole.shape, whole.unit),
+                    (Shape::Sum, it.unit),
+                    "{} of {}",
+                    it.name,
+                    whole.name
+                );
+            }
+        }
+        assert_eq!(Measure::FAILURES.declaration().of, [Measure::CONNECTIONS, Measure::FAILURES]);
     }
 }

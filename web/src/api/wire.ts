@@ -9,8 +9,8 @@ export interface Measure {
   type: MeasureType;
   title: string;
   bad: boolean;
-  /** For a bad sum: the measure that it is a part of, where the hub says so. */
-  of?: string;
+  /** Of what is bad: the measures whose sum it is a share of; none: any of it is a failure. */
+  of?: string[];
 }
 
 export interface Distribution {

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { MEASURES } from "../../mock/cluster.ts";
 import type { Measure, Values } from "../api/wire.ts";
-import { health, judge, preferred, wholeOf } from "./measure.ts";
+import { health, judge, preferred, shareOf } from "./measure.ts";
 import { bytes, change, count, duration, percent, quantity, rate, seconds } from "./quantity.ts";
 
 describe("quantities", () => {
@@ -89,7 +89,7 @@ describe("quantities", () => {
 describe("measures", () => {
   test("failing, near it, and well", () => {
     const check = (values: Values, expected: string) => expect(health(values, MEASURES, 0.01)).toBe(expected);
-    check({ connections: 1000, failures: 10 }, "failing");
+    check({ connections: 990, failures: 10 }, "failing");
     check({ connections: 1000, failures: 2 }, "strained");
     check({ connections: 100_000, failures: 2 }, "good");
     check({ connections: 10, failures: 0 }, "good");
@@ -100,11 +100,16 @@ describe("measures", () => {
     expect(health({ connections: 100_000, failures: 1 }, MEASURES, 0)).toBe("failing");
   });
 
-  test("what a bad measure is a part of", () => {
-    const bad = MEASURES.filter((measure) => measure.bad);
-    const found = bad.map((measure) => wholeOf(measure, MEASURES));
-    expect(found).toEqual(["connections", "packets_sent", undefined, "lookups"]);
-    expect(wholeOf({ ...bad[2]!, of: "packets_sent" }, MEASURES)).toBe("packets_sent");
+  test("a share of what was tried: of connections that failed and those that did not", () => {
+    const values = { connections: 30, failures: 10, lookups: 40, lookup_failures: 10 };
+    const share = (name: string, of: Record<string, number>) => {
+      const measure = MEASURES.find((one) => one.name === name)!;
+      return shareOf(of[name]!, measure.of ?? [], (part) => of[part]);
+    };
+    expect(share("failures", values)).toBe(0.25);
+    expect(share("lookup_failures", values)).toBe(0.25);
+    expect(share("failures", { failures: 10 })).toBe(1);
+    expect(share("drops", { drops: 1, packets_sent: 5 })).toBeUndefined();
   });
 
   test("a kind that nobody here has heard of", () => {
@@ -117,7 +122,7 @@ describe("measures", () => {
       bad: false,
     };
     expect(preferred([energy])).toBe(energy);
-    expect(judge(energy, 5, {}, [energy], 0.01)).toBe("good");
+    expect(judge(energy, 5, {}, 0.01)).toBe("good");
     expect(preferred(MEASURES)?.name).toBe("bytes_sent");
   });
 });

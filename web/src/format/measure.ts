@@ -32,11 +32,15 @@ export function titleOf(measure: Measure, statistic?: string): string {
   return measure.type === "distribution" ? `${measure.title} ${statistic || DEFAULT_STATISTIC}` : measure.title;
 }
 
-/** What a bad measure is a part of: as the hub says, else the first good sum of its kind and unit. */
-export function wholeOf(bad: Measure, list: readonly Measure[]): string | undefined {
-  if (bad.of !== undefined) return bad.of;
-  const like = (measure: Measure) => measure.kind === bad.kind && measure.unit === bad.unit;
-  return list.find((measure) => !measure.bad && measure.type === "sum" && like(measure))?.name;
+/** How much of a whole `value` is. The whole is the sum of its parts that are known; undefined: none is. */
+export function shareOf<T>(
+  value: number,
+  parts: readonly T[],
+  known: (part: T) => number | undefined,
+): number | undefined {
+  let whole = 0;
+  for (const part of parts) whole += known(part) || 0;
+  return whole > 0 ? value / whole : undefined;
 }
 
 export type Health = "unknown" | "good" | "strained" | "failing";
@@ -49,16 +53,13 @@ export function judge(
   measure: Measure,
   value: number | undefined,
   values: Values | undefined,
-  list: readonly Measure[],
   threshold: number,
 ): Health {
   if (value === undefined || Number.isNaN(value)) return "unknown";
   if (!measure.bad || value <= 0) return "good";
-  const of = wholeOf(measure, list);
-  const whole = of === undefined ? undefined : numberOf(values?.[of]);
+  const share = shareOf(value, measure.of ?? [], (name) => numberOf(values?.[name]));
   // Of something, but of what is not known: that something is wrong must still be seen.
-  if (whole === undefined || whole <= 0) return "failing";
-  const share = value / whole;
+  if (share === undefined) return "failing";
   return share >= threshold ? "failing" : share >= threshold * STRAIN ? "strained" : "good";
 }
 
@@ -67,7 +68,7 @@ export function health(values: Values | undefined, list: readonly Measure[], thr
   if (!values || Object.keys(values).length === 0) return "unknown";
   let worst: Health = "good";
   for (const measure of list) {
-    const found = measure.bad ? judge(measure, numberOf(values[measure.name]), values, list, threshold) : "good";
+    const found = measure.bad ? judge(measure, numberOf(values[measure.name]), values, threshold) : "good";
     if (found === "failing") return found;
     if (found === "strained") worst = found;
   }

@@ -7,6 +7,7 @@ const SIZE = { width: 800, height: 600 };
 const item = (x: number, y: number): Item => ({
   key: "",
   label: "",
+  twin: "",
   node: 0,
   frame: 0,
   count: 1,

@@ -2,12 +2,13 @@
 
 import { useMemo } from "preact/hooks";
 import type { Measure } from "../api/wire.ts";
-import { DEFAULT_STATISTIC, judge, titleOf, wholeOf } from "../format/measure.ts";
+import { DEFAULT_STATISTIC, judge, titleOf } from "../format/measure.ts";
 import { change, quantity } from "../format/quantity.ts";
 import { go, place } from "../state/place.ts";
 import { Grid } from "../table/grid.tsx";
 import type { Column } from "../table/order.ts";
 import { Judged } from "../workload/columns.tsx";
+import { Name } from "./name.tsx";
 import { Health } from "./panel.tsx";
 import { type Item, merge, type Scene } from "./scene.ts";
 import { columnOf, nameOf, type Table } from "./table.ts";
@@ -18,7 +19,7 @@ function End({ item }: { item: Item }) {
   return (
     <>
       {namespace !== "-" && item.node >= 0 ? <span class="muted">{namespace}/</span> : null}
-      {item.label}
+      <Name item={item} />
     </>
   );
 }
@@ -51,8 +52,7 @@ export function EdgeTable(props: {
       const column = columnOf(table, one.name, kept);
       if (!column) return [];
       const weights = columnOf(table, one.name, "count")?.now;
-      const ofName = one.bad ? wholeOf(one, measures) : undefined;
-      const of = ofName === undefined ? undefined : columnOf(table, ofName);
+      const parts = (one.of ?? []).flatMap((name) => columnOf(table, name) ?? []);
       const now = (edge: number) => merge(rowsOf(scene, edge), column.now, column.statistic, weights);
       const made: Column<number>[] = [
         {
@@ -63,8 +63,9 @@ export function EdgeTable(props: {
           sort: now,
           show: (edge) => {
             const value = now(edge);
-            const whole = of ? merge(rowsOf(scene, edge), of.now, undefined, undefined) : undefined;
-            const state = judge(one, value, whole === undefined ? {} : { [ofName!]: whole }, measures, threshold);
+            const sum = (part: (typeof parts)[number]) => merge(rowsOf(scene, edge), part.now, undefined, undefined);
+            const values = Object.fromEntries(parts.map((part) => [part.measure, sum(part)]));
+            const state = judge(one, value, values, threshold);
             return <Judged state={state} text={quantity(value, one.unit)} />;
           },
         },

@@ -1,6 +1,6 @@
 // The map's colours, from the page's tokens; and the shapes that say the same without them.
 
-import { FAILING, STRAINED } from "./scene.ts";
+import { FAILING, STRAINED } from "./health.ts";
 
 export interface Ink {
   bg: string;

@@ -3,9 +3,10 @@
 // far, the next picture is begun, and shown when it is whole.
 
 import { type Camera, type Size, toScreen } from "./camera.ts";
+import { FAILING, GOOD, STRAINED } from "./health.ts";
 import type { Ink } from "./ink.ts";
 import { route } from "./route.ts";
-import { FAILING, GONE, GOOD, LESS, MORE, NEW, type Scene, STRAINED } from "./scene.ts";
+import { GONE, LESS, MORE, NEW, type Scene } from "./scene.ts";
 
 /** Of the screen's size, on each side. */
 const MARGIN = 0.25;

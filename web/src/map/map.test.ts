@@ -3,9 +3,10 @@ import { MEASURES, makeCluster } from "../../mock/cluster.ts";
 import { Mock } from "../../mock/server.ts";
 import type { Graph, GraphEdge } from "../api/wire.ts";
 import { DEFAULTS } from "../state/url.ts";
+import { FAILING } from "./health.ts";
 import { heightsOf, levels } from "./level.ts";
 import { type Group, NODE_WIDTH, pack, step } from "./pack.ts";
-import { arrange, FAILING, GONE, KEPT, LESS, MORE, merge, NEW, type Scene, type Spec, toggled } from "./scene.ts";
+import { arrange, GONE, KEPT, LESS, MORE, merge, NEW, type Scene, type Spec, toggled } from "./scene.ts";
 import { type Table, tabulate } from "./table.ts";
 
 const SPEC: Spec = {

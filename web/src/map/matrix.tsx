@@ -8,6 +8,7 @@ import { go, place } from "../state/place.ts";
 import { visible } from "../table/order.ts";
 import { GLYPHS, HEALTH_NAMES } from "./ink.ts";
 import { widthOf } from "./layer.ts";
+import { fullText, Name } from "./name.tsx";
 import type { Item, Scene } from "./scene.ts";
 import { nameOf } from "./table.ts";
 import { edgeKey } from "./totals.ts";
@@ -33,10 +34,15 @@ function axis(scene: Scene, takes: Uint8Array): number[] {
     });
 }
 
-function named(item: Item): string {
+function Named({ item }: { item: Item }) {
   const { namespace } = nameOf(item.key);
-  if (item.node < 0) return item.label === "-" ? "no namespace" : `${item.label}/*`;
-  return namespace === "-" ? item.label : `${namespace}/${item.label}`;
+  if (item.node < 0) return <>{`${item.label}/*`}</>;
+  return (
+    <>
+      {namespace === "-" ? "" : `${namespace}/`}
+      <Name item={item} />
+    </>
+  );
 }
 
 export function Matrix(props: { scene: Scene; measure: Measure; matches: Set<number> | undefined }) {
@@ -153,9 +159,11 @@ export function Matrix(props: { scene: Scene; measure: Measure; matches: Set<num
             aria-colindex={across.first + offset + 2}
             class="matrix-column"
             style={{ left: `${SIDE + (across.first + offset) * WIDE}px`, width: `${WIDE}px` }}
-            title={named(scene.items[item]!)}
+            title={fullText(scene.items[item]!)}
           >
-            <span>{named(scene.items[item]!)}</span>
+            <span>
+              <Named item={scene.items[item]!} />
+            </span>
           </div>
         ))}
       </div>
@@ -178,9 +186,9 @@ export function Matrix(props: { scene: Scene; measure: Measure; matches: Set<num
                 aria-colindex={1}
                 class="matrix-name cut"
                 style={{ width: `${SIDE}px` }}
-                title={named(scene.items[item]!)}
+                title={fullText(scene.items[item]!)}
               >
-                {named(scene.items[item]!)}
+                <Named item={scene.items[item]!} />
               </div>
               {shownColumns.map((_, place) => {
                 const column = across.first + place;
@@ -207,7 +215,7 @@ export function Matrix(props: { scene: Scene; measure: Measure; matches: Set<num
                     aria-label={
                       edge === undefined
                         ? "no calls"
-                        : `${named(scene.items[item]!)} calls ${named(scene.items[columns[column]!]!)}: ${text}${changed ? ` ${changed} since before` : ""}, ${HEALTH_NAMES[health]}`
+                        : `${fullText(scene.items[item]!)} calls ${fullText(scene.items[columns[column]!]!)}: ${text}${changed ? ` ${changed} since before` : ""}, ${HEALTH_NAMES[health]}`
                     }
                     class={`matrix-cell shade-${shade} health-${health} ${isActive ? "active" : ""}`}
                     style={{ left: `${SIDE + column * WIDE}px`, width: `${WIDE - 2}px` }}

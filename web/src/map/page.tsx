@@ -261,6 +261,9 @@ function spoken(scene: Scene, index: number): string {
   const item: Item = scene.items[index]!;
   const { incoming, outgoing } = edgesOf(scene, index);
   const { namespace, kind } = nameOf(item.key);
-  const what = item.node < 0 ? `namespace, folded, ${item.count} workloads` : `${kind} in ${namespace}`;
+  const what =
+    item.node < 0
+      ? `namespace, folded, ${item.count} workloads`
+      : `${kind}${namespace === "-" ? "" : ` in ${namespace}`}`;
   return `${item.label}, ${what}, ${HEALTH_NAMES[item.health]}, called by ${incoming.length}, calls ${outgoing.length}`;
 }

@@ -2,13 +2,13 @@
 
 import { useMemo } from "preact/hooks";
 import type { Measure } from "../api/wire.ts";
-import { wholeOf } from "../format/measure.ts";
 import { change, percent, quantity, whole } from "../format/quantity.ts";
-import { measures } from "../state/measures.ts";
 import { go, link, place } from "../state/place.ts";
 import { Judged } from "../workload/columns.tsx";
+import { failuresOf } from "./failures.ts";
 import { GLYPHS, HEALTH_CLASSES, HEALTH_NAMES } from "./ink.ts";
-import { FAILING, type Item, type Scene } from "./scene.ts";
+import { fullText, Name, namespacesOf } from "./name.tsx";
+import type { Item, Scene } from "./scene.ts";
 import { nameOf, type Table } from "./table.ts";
 import { edgeKey, edgesOf, judged, locate, rowsOf, type Total, totals } from "./totals.ts";
 
@@ -27,7 +27,7 @@ export function Panel(props: Props) {
   const { scene, selected } = props;
   const { item, edge } = useMemo(() => locate(scene, selected), [scene, selected]);
   return (
-    <aside class="panel" aria-label="Details">
+    <aside class="panel" aria-label="Details" tabIndex={0}>
       {item !== undefined ? (
         <ItemDetails {...props} index={item} />
       ) : edge !== undefined ? (
@@ -63,7 +63,7 @@ function Numbers({ list, compared }: { list: Total[]; compared: boolean }) {
       <tbody>
         {list.map((total) => {
           const { measure, statistic, now, was } = total;
-          const state = judged(total, list, measures.value, place.value.threshold);
+          const state = judged(total, list, place.value.threshold);
           return (
             <tr key={measure.name + (statistic ?? "")}>
               <td>
@@ -91,30 +91,24 @@ function EdgeLine({
   scene: Scene;
   edge: number;
   measure: Measure;
-  show: "from" | "to" | "both";
+  show: "from" | "to";
 }) {
   const from = scene.items[scene.from[edge]!]!;
   const to = scene.items[scene.to[edge]!]!;
-  const text = show === "both" ? `${from.label} → ${to.label}` : show === "from" ? from.label : to.label;
-  const namespace = nameOf((show === "from" ? from : to).key).namespace;
+  const other = show === "from" ? from : to;
+  const { namespace } = nameOf(other.key);
   return (
     <button type="button" class="line-button" onClick={() => go({ selected: edgeKey(scene, edge) })}>
       <Health health={scene.health[edge]!} text={false} />
       <span class="cut grow">
-        {text} {show !== "both" && namespace !== "-" ? <span class="muted">{namespace}</span> : null}
+        <Name item={other} /> {namespace !== "-" ? <span class="muted">{namespace}</span> : null}
       </span>
       <span>{quantity(scene.now[edge], measure.unit)}</span>
     </button>
   );
 }
 
-function EdgeLines(props: {
-  title: string;
-  scene: Scene;
-  edges: number[];
-  measure: Measure;
-  show: "from" | "to" | "both";
-}) {
+function EdgeLines(props: { title: string; scene: Scene; edges: number[]; measure: Measure; show: "from" | "to" }) {
   const { title, scene, edges, measure, show } = props;
   if (edges.length === 0) return null;
   return (
@@ -139,8 +133,8 @@ function ItemDetails({ table, scene, measures, measure, index, onFold }: Props &
   return (
     <>
       <div class="row">
-        <h2 class="grow cut" title={item.label}>
-          {item.label === "-" ? "no namespace" : item.label}
+        <h2 class="grow cut" title={fullText(item)}>
+          <Name item={item} />
         </h2>
         <Health health={item.health} />
       </div>
@@ -211,8 +205,8 @@ function EdgeDetails({ table, scene, measures, edge }: Props & { edge: number })
   return (
     <>
       <div class="row">
-        <h2 class="grow cut" title={`${from.key} → ${to.key}`}>
-          {from.label} → {to.label}
+        <h2 class="grow cut" title={`${fullText(from)} → ${fullText(to)}`}>
+          <Name item={from} /> → <Name item={to} />
         </h2>
         <Health health={scene.health[edge]!} />
       </div>
@@ -224,7 +218,7 @@ function EdgeDetails({ table, scene, measures, edge }: Props & { edge: number })
       <div class="row wrap">
         {[from, to].map((item) => (
           <button type="button" key={item.key} class="cut" onClick={() => go({ selected: item.key })}>
-            {item.label}
+            <Name item={item} />
           </button>
         ))}
         {filters.length === 2 ? (
@@ -241,29 +235,9 @@ function EdgeDetails({ table, scene, measures, edge }: Props & { edge: number })
   );
 }
 
-/** The worst first: by the largest share that failed, then by how much. */
-function worst(table: Table, scene: Scene, measures: readonly Measure[]) {
-  const bad = measures.filter((measure) => measure.bad);
-  const found: { edge: number; measure: Measure; value: number; share: number | undefined }[] = [];
-  for (let edge = 0; edge < scene.from.length; edge++) {
-    if (scene.health[edge] !== FAILING) continue;
-    const rows = rowsOf(scene, edge);
-    let most: (typeof found)[number] | undefined;
-    for (const measure of bad) {
-      const value = totals(table, rows, [measure])[0]?.now ?? 0;
-      if (!(value > 0)) continue;
-      const of = measures.find((one) => one.name === wholeOf(measure, measures));
-      const all = of ? totals(table, rows, [of])[0]?.now : undefined;
-      const share = all !== undefined && all > 0 ? value / Math.max(all, value) : undefined;
-      if (!most || (share ?? 0) > (most.share ?? 0)) most = { edge, measure, value, share };
-    }
-    if (most) found.push(most);
-  }
-  return found.sort((a, b) => (b.share ?? 0) - (a.share ?? 0) || b.value - a.value);
-}
-
 function Overview({ table, scene, measures }: Props) {
-  const failing = useMemo(() => worst(table, scene, measures), [table, scene, measures]);
+  const { threshold } = place.value;
+  const failing = useMemo(() => failuresOf(table, scene, measures, threshold), [table, scene, measures, threshold]);
   return (
     <>
       <h2>{failing.length === 0 ? "Nothing fails" : `${whole(failing.length)} failing`}</h2>
@@ -271,23 +245,28 @@ function Overview({ table, scene, measures }: Props) {
         <p class="muted">No edge in this picture has a bad measure beyond the threshold.</p>
       ) : (
         <section>
-          {failing.slice(0, MOST).map(({ edge, measure, value, share }) => (
-            <button
-              type="button"
-              class="line-button two"
-              key={edge}
-              onClick={() => go({ selected: edgeKey(scene, edge) })}
-            >
-              <span class="cut grow">
-                <span class="bad">▲</span> {scene.items[scene.from[edge]!]!.label} →{" "}
-                {scene.items[scene.to[edge]!]!.label}
-              </span>
-              <span>{share === undefined ? quantity(value, measure.unit) : percent(share)}</span>
-              <span class="muted cut">
-                {quantity(value, measure.unit)} {measure.title.toLowerCase()}
-              </span>
-            </button>
-          ))}
+          {failing.slice(0, MOST).map(({ edge, measure, value, share }) => {
+            const [from, to] = [scene.items[scene.from[edge]!]!, scene.items[scene.to[edge]!]!];
+            const namespaces = namespacesOf(from, to);
+            return (
+              <button
+                type="button"
+                class="line-button two"
+                key={edge}
+                title={`${fullText(from)} → ${fullText(to)}`}
+                onClick={() => go({ selected: edgeKey(scene, edge) })}
+              >
+                <span class="cut grow">
+                  <span class="bad">▲</span> <Name item={from} /> → <Name item={to} />
+                </span>
+                <span>{share === undefined ? quantity(value, measure.unit) : percent(share)}</span>
+                <span class="muted cut">
+                  {quantity(value, measure.unit)} {measure.title.toLowerCase()}
+                  {namespaces ? ` · ${namespaces}` : ""}
+                </span>
+              </button>
+            );
+          })}
           {failing.length > MOST ? <p class="muted">… and {whole(failing.length - MOST)} more: see Edges</p> : null}
         </section>
       )}

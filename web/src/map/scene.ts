@@ -1,18 +1,14 @@
 // What is to be seen of a table: which nodes, folded how, which edges between them, how well they fare.
 
 import type { Measure } from "../api/wire.ts";
-import { STRAIN, wholeOf } from "../format/measure.ts";
 import type { Folds } from "../state/url.ts";
+import { FAILING, GOOD, healthOf } from "./health.ts";
 import type { Heights } from "./level.ts";
 import { FOLDED_HEIGHT, FOLDED_WIDTH, type Frame, type Group, NODE_HEIGHT, NODE_WIDTH, pack } from "./pack.ts";
 import { type Column, columnOf, type Table } from "./table.ts";
 
 /** More nodes than this, and namespaces start folded. */
 export const FOLD_ABOVE = 250;
-
-export const GOOD = 0;
-export const STRAINED = 1;
-export const FAILING = 2;
 
 export const KEPT = 0;
 export const NEW = 1;
@@ -64,6 +60,8 @@ export interface Scene {
 export interface Item {
   key: string;
   label: string;
+  /** Its kind, where another in its namespace has the same name; else empty. */
+  twin: string;
   /** Node of the table; -1: a folded namespace. */
   node: number;
   frame: number;
@@ -101,26 +99,6 @@ export function toggled(folds: Folds, namespace: string, nodes: number): Folds {
   return { base: start.base, names };
 }
 
-/** Per row: whether it fails. The columns' form of `state/measures.ts: health`. */
-export function healthOf(table: Table, measures: readonly Measure[], threshold: number): Uint8Array {
-  const health = new Uint8Array(table.source.length);
-  for (const measure of measures) {
-    const bad = measure.bad ? columnOf(table, measure.name, "p99") : undefined;
-    if (!bad) continue;
-    const of = wholeOf(measure, measures);
-    const whole = of === undefined ? undefined : columnOf(table, of, "p99");
-    for (let row = 0; row < health.length; row++) {
-      const value = bad.now[row]!;
-      if (!(value > 0)) continue;
-      const total = whole ? whole.now[row]! : Number.NaN;
-      const share = total > 0 ? value / total : 1;
-      const found = share >= threshold ? FAILING : share >= threshold * STRAIN ? STRAINED : GOOD;
-      if (found > health[row]!) health[row] = found;
-    }
-  }
-  return health;
-}
-
 /** Nodes within so many calls of one, either way. */
 export function within(table: Table, start: number, hops: number): Uint8Array {
   const seen = new Uint8Array(table.nodes.length);
@@ -135,6 +113,22 @@ export function within(table: Table, start: number, hops: number): Uint8Array {
     }
   }
   return seen;
+}
+
+export function titleOf(namespace: string): string {
+  return namespace === "-" ? "no namespace" : namespace;
+}
+
+function nameKey({ namespace, name }: { namespace: string; name: string }): string {
+  return `${namespace}/${name}`;
+}
+
+/** Names that more than one node of a namespace has: a Service, say, and the Deployment behind it. */
+function sharedNames(table: Table): Set<string> {
+  const seen = new Set<string>();
+  const shared = new Set<string>();
+  for (const node of table.nodes) (seen.has(nameKey(node)) ? shared : seen).add(nameKey(node));
+  return shared;
 }
 
 export function arrange(table: Table, heights: Heights, measures: readonly Measure[], spec: Spec): Scene {
@@ -159,18 +153,20 @@ export function arrange(table: Table, heights: Heights, measures: readonly Measu
 
   const itemOf = new Int32Array(table.nodes.length).fill(-1);
   const items: Item[] = [];
+  const shared = sharedNames(table);
   packing.frames.forEach((frame, number) => {
     if (frame.folded) {
       const size = { width: FOLDED_WIDTH, height: FOLDED_HEIGHT };
-      const names = { key: foldedKey(frame.name), label: frame.name, node: -1 };
+      const names = { key: foldedKey(frame.name), label: titleOf(frame.name), twin: "", node: -1 };
       items.push({ ...names, frame: number, count: frame.count, x: frame.x, y: frame.y, ...size, health: GOOD });
     }
     for (const { id } of groups.get(frame.name)!.nodes) {
       itemOf[id] = frame.folded ? items.length - 1 : items.length;
       if (frame.folded) continue;
-      const { key, name } = table.nodes[id]!;
+      const { key, kind, name } = table.nodes[id]!;
+      const twin = shared.has(nameKey(table.nodes[id]!)) ? kind : "";
       const place = { x: packing.x[id]!, y: packing.y[id]!, width: NODE_WIDTH, height: NODE_HEIGHT };
-      items.push({ key, label: name, node: id, frame: number, count: 1, ...place, health: GOOD });
+      items.push({ key, label: titleOf(name), twin, node: id, frame: number, count: 1, ...place, health: GOOD });
     }
   });
 

@@ -69,7 +69,7 @@ export function locate(scene: Scene, key: string): { item: number | undefined; e
 }
 
 /** Whether one of these totals is bad, by the others. */
-export function judged(total: Total, list: readonly Total[], measures: readonly Measure[], threshold: number): Health {
+export function judged(total: Total, list: readonly Total[], threshold: number): Health {
   const values = Object.fromEntries(list.flatMap((one) => (one.statistic ? [] : [[one.measure.name, one.now]])));
-  return judge(total.measure, total.now, values, measures, threshold);
+  return judge(total.measure, total.now, values, threshold);
 }

@@ -1,12 +1,15 @@
 // The picture on the screen: frames, edges, boxes, names; and what the pointer does to it.
 
+import { shortKind } from "../format/kind.ts";
 import { change, count, quantity } from "../format/quantity.ts";
 import { type Camera, fitted, type Size, shown, toPlane, toScreen, zoomed } from "./camera.ts";
 import { paintChanges } from "./difference.ts";
+import { FAILING, STRAINED } from "./health.ts";
 import { glyph, type Ink, readInk } from "./ink.ts";
 import { EdgeLayer } from "./layer.ts";
+import { textOf } from "./name.tsx";
 import { distanceTo, pointAt, type Route, route } from "./route.ts";
-import { FAILING, type Item, type Scene, STRAINED } from "./scene.ts";
+import { type Item, type Scene, titleOf } from "./scene.ts";
 
 export interface Listener {
   select(item: number | undefined, edge: number | undefined): void;
@@ -22,10 +25,6 @@ const LARGEST_FONT = 19;
 /** Below this a name could not be read. */
 const LABEL_ZOOM = 0.42;
 const SETTLED_MS = 250;
-
-function titleOf(namespace: string): string {
-  return namespace === "-" ? "no namespace" : namespace;
-}
 
 export class MapView {
   readonly #canvas: HTMLCanvasElement;
@@ -338,14 +337,19 @@ export class MapView {
       context.fillStyle = ink.text;
       const font = Math.min(LARGEST_FONT, Math.max(LABEL_FONT, 10.5 / this.#camera.zoom));
       context.font = `${font}px ${ink.sans}`;
-      context.fillText(this.#cut(item.label, item.width - 30, font), item.x + 24, item.y + item.height / 2 + 0.5);
+      const [middle, kind] = [item.y + item.height / 2 + 0.5, shortKind(item.twin)];
+      const room = item.width - 30 - (kind ? context.measureText(` ${kind}`).width : 0);
+      const name = this.#cut(item.label, room, font);
+      context.fillText(name, item.x + 24, middle);
+      if (!kind) return;
+      context.fillStyle = ink.muted;
+      context.fillText(` ${kind}`, item.x + 24 + context.measureText(name).width, middle);
       return;
     }
     glyph(context, ink, item.health, item.x + 14, item.y + item.height / 2, 6);
     context.fillStyle = ink.text;
     context.font = `600 13px ${ink.sans}`;
-    const label = item.label === "-" ? "no namespace" : item.label;
-    context.fillText(this.#cut(label, item.width - 38, 13), item.x + 28, item.y + 13);
+    context.fillText(this.#cut(item.label, item.width - 38, 13), item.x + 28, item.y + 13);
     context.fillStyle = ink.muted;
     context.font = `11px ${ink.sans}`;
     context.fillText(`▸ ${count(item.count)} ${item.count === 1 ? "workload" : "workloads"}`, item.x + 28, item.y + 28);
@@ -517,10 +521,10 @@ export class MapView {
     const scene = this.#scene!;
     if (item !== undefined) {
       const { key, label, node } = scene.items[item]!;
-      return node >= 0 ? key.replace("-/", "") : `${label}: Enter or double-click unfolds`;
+      return node >= 0 ? key.replace(/^-\//, "") : `${label}: Enter or double-click unfolds`;
     }
     if (edge === undefined) return undefined;
     const [from, to] = [scene.items[scene.from[edge]!]!, scene.items[scene.to[edge]!]!];
-    return `${from.label} → ${to.label}   ${quantity(scene.now[edge], this.#unit)}${scene.compared ? `   ${change(scene.now[edge], scene.was[edge])}` : ""}`;
+    return `${textOf(from)} → ${textOf(to)}   ${quantity(scene.now[edge], this.#unit)}${scene.compared ? `   ${change(scene.now[edge], scene.was[edge])}` : ""}`;
   }
 }

@@ -11,7 +11,7 @@ import { go, place } from "../state/place.ts";
 import { useResource } from "../state/resource.ts";
 import { Grid } from "../table/grid.tsx";
 import type { Column } from "../table/order.ts";
-import { grouped, hasProblem, STATES, stateOf } from "./verdict.ts";
+import { counted, grouped, hasProblem, STATES, stateOf } from "./verdict.ts";
 
 export function NodesPage() {
   const { refresh, search, problems, sort, selected } = place.value;
@@ -81,7 +81,7 @@ export function NodesPage() {
           marked={selected}
           empty={list.data ? "No node is like this." : ""}
         />
-        <aside class="panel" aria-label="Probes">
+        <aside class="panel" aria-label="Probes" tabIndex={0}>
           {chosen ? <OneNode node={chosen} /> : <AllNodes nodes={all} />}
         </aside>
       </div>
@@ -108,7 +108,7 @@ function columnsOf(now_ms: number): Column<NodeRow>[] {
       sort: (node) => (node.connected ? (hasProblem(node) ? 1 : 2) : 0),
       show: (node) => <State state={node.connected ? "connected" : "away"} />,
     },
-    { key: "name", title: "Node", width: "minmax(160px, 2fr)", sort: (node) => node.name, show: (node) => node.name },
+    { key: "name", title: "Node", width: "minmax(130px, 2fr)", sort: (node) => node.name, show: (node) => node.name },
     { key: "zone", title: "Zone", width: "90px", sort: (node) => node.zone, show: (node) => node.zone ?? "" },
     {
       key: "version",
@@ -147,14 +147,15 @@ function columnsOf(now_ms: number): Column<NodeRow>[] {
     {
       key: "probes",
       title: "Probes",
-      hint: "One sign for each program",
+      hint: "Programs in each state",
       width: "minmax(140px, 1fr)",
       sort: (node) => -(node.probes ?? []).filter(({ state }) => stateOf(state).isProblem).length,
       show: (node) => (
         <span class="signs">
-          {(node.probes ?? []).map((verdict) => (
-            <span key={verdict.probe + verdict.program} title={`${verdict.probe} ${verdict.program}: ${verdict.state}`}>
-              <State state={verdict.state} text={false} />
+          {counted(node.probes ?? []).map(([state, programs]) => (
+            <span key={state} title={`${state}: ${programs.join(", ")}`}>
+              <State state={state} text={false} />
+              {whole(programs.length)}
             </span>
           ))}
         </span>

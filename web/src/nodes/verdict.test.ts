@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { grouped, hasProblem, stateOf } from "./verdict.ts";
+import { counted, grouped, hasProblem, stateOf } from "./verdict.ts";
 
 const node = (name: string, state: string, more = {}) => ({
   name,
@@ -23,5 +23,14 @@ test("the same verdict on many nodes is one", () => {
   expect(found.map(({ verdict, nodes }) => [verdict.state, nodes.join()])).toEqual([
     ["active", "a,c"],
     ["degraded", "b"],
+  ]);
+});
+
+test("programs are counted by state, the worst first", () => {
+  const of = (state: string, program: string) => ({ probe: "tcp", program, state });
+  expect(counted([of("active", "a"), of("failed", "b"), of("active", "c"), of("later", "d")])).toEqual([
+    ["later", ["tcp d"]],
+    ["failed", ["tcp b"]],
+    ["active", ["tcp a", "tcp c"]],
   ]);
 });

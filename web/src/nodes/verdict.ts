@@ -45,3 +45,12 @@ export function grouped(nodes: readonly NodeRow[]): { verdict: ProbeVerdict; nod
   }
   return [...groups.values()];
 }
+
+/** Which programs are in each state; the worst state first. */
+export function counted(probes: readonly ProbeVerdict[]): [state: string, programs: string[]][] {
+  const states = new Map<string, string[]>();
+  for (const { probe, program, state } of probes)
+    states.set(state, [...(states.get(state) ?? []), `${probe} ${program}`]);
+  const order = Object.keys(STATES);
+  return [...states].sort(([a], [b]) => order.indexOf(a) - order.indexOf(b));
+}

@@ -31,3 +31,7 @@ test("what is bad is marked", () => {
   expect(fact("error", "")).toMatchObject({ isBad: false });
   expect(fact("truncated", false)).toMatchObject({ isBad: false });
 });
+
+test("a number too large for one keeps its digits", () => {
+  expect(fact("epoch", "12459522364653510520").text).toBe("12459522364653510520");
+});

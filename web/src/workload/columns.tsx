@@ -35,7 +35,7 @@ export function valueColumns<T>(
         sort: now,
         show: (row: T) => {
           const value = now(row);
-          const state = judge(measure, value, values(row), measures, threshold);
+          const state = judge(measure, value, values(row), threshold);
           return <Judged state={state} text={quantity(value, measure.unit)} />;
         },
       },

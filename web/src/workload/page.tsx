@@ -8,6 +8,7 @@ import { signals } from "../chart/signal.ts";
 import { date } from "../format/clock.ts";
 import { find, judge, numberOf, titleOf } from "../format/measure.ts";
 import { change, quantity, rate, whole } from "../format/quantity.ts";
+import { Kind } from "../map/name.tsx";
 import { keyOf, nameOf } from "../map/table.ts";
 import { RecordList } from "../records/list.tsx";
 import { useKeys } from "../shell/keys.ts";
@@ -103,31 +104,34 @@ export function WorkloadPage() {
       </div>
       <Failure error={page.error ?? series.error} reload={page.error ? page.reload : series.reload} />
       {data ? <Incomplete complete={data.complete !== false} missing={data.missing ?? []} /> : null}
-      <div class="workload">
-        {data ? <Summary page={data} /> : null}
-        {data?.deploys?.length ? <Deploys deploys={data.deploys} workload={workload} /> : null}
-        <div class="charts" role="region" aria-label="Signals" tabIndex={0}>
-          {charts.map(({ measure, times, lines, perSecond }) => {
-            const show = (value: number | null | undefined) =>
-              perSecond ? rate(value, measure.unit) : quantity(value, measure.unit);
-            return (
-              <figure key={measure.name}>
-                <figcaption>
-                  {measure.bad ? <span class="bad">▲ </span> : null}
-                  {measure.title}
-                </figcaption>
-                <Plot
-                  label={`${measure.title}, ${side === "in" ? "incoming" : "outgoing"}: last ${show(lastOf(lines[0]?.values))}`}
-                  times={times}
-                  lines={lines}
-                  format={show}
-                  binary={measure.unit === "bytes"}
-                  onRange={(from_s, to_s) => go({ since: iso(from_s), until: iso(to_s) })}
-                />
-              </figure>
-            );
-          })}
-          {series.data && charts.length === 0 ? (
+      {data ? (
+        <div class="workload">
+          <Summary page={data} />
+          {data.deploys?.length ? <Deploys deploys={data.deploys} workload={workload} /> : null}
+          {charts.length > 0 ? (
+            <div class="charts" role="region" aria-label="Signals" tabIndex={0}>
+              {charts.map(({ measure, times, lines, perSecond }) => {
+                const show = (value: number | null | undefined) =>
+                  perSecond ? rate(value, measure.unit) : quantity(value, measure.unit);
+                return (
+                  <figure key={measure.name}>
+                    <figcaption>
+                      {measure.bad ? <span class="bad">▲ </span> : null}
+                      {measure.title}
+                    </figcaption>
+                    <Plot
+                      label={`${measure.title}, ${side === "in" ? "incoming" : "outgoing"}: last ${show(lastOf(lines[0]?.values))}`}
+                      times={times}
+                      lines={lines}
+                      format={show}
+                      binary={measure.unit === "bytes"}
+                      onRange={(from_s, to_s) => go({ since: iso(from_s), until: iso(to_s) })}
+                    />
+                  </figure>
+                );
+              })}
+            </div>
+          ) : series.data ? (
             <p class="empty">
               No {side === "in" ? "incoming" : "outgoing"} signals in this time. Try{" "}
               <button type="button" onClick={() => go({ side: side === "in" ? "out" : "in" })}>
@@ -135,30 +139,30 @@ export function WorkloadPage() {
               </button>
             </p>
           ) : null}
+          <div class="bar tabs" role="tablist" aria-label="More">
+            {TABS.map(([key, title]) => (
+              <button
+                type="button"
+                role="tab"
+                key={key}
+                id={`tab-${key}`}
+                aria-selected={tab === key}
+                aria-controls="tab-panel"
+                onClick={() => go({ tab: key, sort: "" })}
+              >
+                {title} {counts[key] === undefined ? "" : whole(counts[key])}
+              </button>
+            ))}
+          </div>
+          <div class="tab-panel" role="tabpanel" id="tab-panel" aria-labelledby={`tab-${tab}`}>
+            {tab === "peers" ? <Peers page={data} sort={sort} /> : null}
+            {tab === "pods" ? <Pods pods={data.pods ?? []} sort={sort} /> : null}
+            {tab === "failures" ? (
+              <RecordList label="Recent failures" lines={data.failures ?? []} empty="No failures in this time." />
+            ) : null}
+          </div>
         </div>
-        <div class="bar tabs" role="tablist" aria-label="More">
-          {TABS.map(([key, title]) => (
-            <button
-              type="button"
-              role="tab"
-              key={key}
-              id={`tab-${key}`}
-              aria-selected={tab === key}
-              aria-controls="tab-panel"
-              onClick={() => go({ tab: key, sort: "" })}
-            >
-              {title} {counts[key] === undefined ? "" : whole(counts[key])}
-            </button>
-          ))}
-        </div>
-        <div class="tab-panel" role="tabpanel" id="tab-panel" aria-labelledby={`tab-${tab}`}>
-          {data && tab === "peers" ? <Peers page={data} sort={sort} /> : null}
-          {data && tab === "pods" ? <Pods pods={data.pods ?? []} sort={sort} /> : null}
-          {data && tab === "failures" ? (
-            <RecordList label="Recent failures" lines={data.failures ?? []} empty="No failures in this time." />
-          ) : null}
-        </div>
-      </div>
+      ) : null}
     </>
   );
 }
@@ -199,7 +203,7 @@ function Summary({ page }: { page: Page }) {
               <th scope="row">{title}</th>
               {known.map((measure) => {
                 const value = numberOf(now?.[measure.name]);
-                const state = judge(measure, value, now, measures.value, place.value.threshold);
+                const state = judge(measure, value, now, place.value.threshold);
                 return (
                   <td key={measure.name} class="right">
                     <Judged state={state} text={quantity(value, measure.unit)} />
@@ -271,6 +275,7 @@ function Peers({ page, sort }: { page: Page; sort: string }) {
           <a href={link({ view: "workload", workload: keyOf(peer) })}>
             {peer.namespace ? `${peer.namespace}/` : ""}
             {peer.name}
+            <Kind kind={peer.kind} />
           </a>
         ),
       },

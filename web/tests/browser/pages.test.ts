@@ -53,8 +53,8 @@ const PAGES: [name: string, query: () => string, text: string | RegExp][] = [
   ["workload", () => `?view=workload&workload=${sick}&compare=day`, "Round trip"],
   ["workload-failures", () => `?view=workload&workload=${sick}&tab=failures`, "ECONNREFUSED"],
   ["records", () => "?view=records&filter=!kind:flow", "● live"],
-  ["nodes", () => "?view=nodes", "inet_sock_set_state"],
-  ["status", () => "?view=status", "sqlite"],
+  ["nodes", () => "?view=nodes", "tcp_set_state"],
+  ["status", () => "?view=status", "12459522364653510520"],
 ];
 
 describe.each(["dark", "light"])("%s", (theme) => {
@@ -195,6 +195,32 @@ describe("map", () => {
     });
   });
 
+  test("a service and the workload of its name are told apart", async () => {
+    const twins = /ingress\/ingress-nginx (ds|svc)/;
+    for (const [query, where] of [
+      ["?as=matrix", "[role=columnheader], [role=rowheader]"],
+      ["?as=edges", "[role=gridcell]"],
+    ])
+      await on(`${query}&refresh=0&search=ingress`, async (page) => {
+        await says(page, twins, where);
+        await page.locator('[title="Service"]').filter({ hasText: "svc" }).first().waitFor();
+        await page.locator('[title="DaemonSet"]').filter({ hasText: "ds" }).first().waitFor();
+      });
+  });
+
+  test("what fails has a reason beyond the threshold, and says where it is", async () => {
+    await on("?refresh=0&threshold=0.01", async (page) => {
+      const lines = page.locator(".line-button.two");
+      await lines.first().waitFor();
+      for (const text of await lines.allTextContents()) {
+        const percent = /([\d.]+) %/.exec(text)?.[1];
+        if (percent !== undefined) expect(Number(percent), text).toBeGreaterThanOrEqual(1);
+        expect(text).toMatch(/ · [a-z]/);
+        expect(text).not.toMatch(/(^|→) *- /);
+      }
+    });
+  });
+
   test("the matrix by keyboard", async () => {
     await on("?as=matrix&refresh=0", async (page) => {
       const grid = page.getByRole("grid");
@@ -282,9 +308,55 @@ describe("workloads", () => {
   });
 
   test("one that nobody has seen", async () => {
-    await on("?view=workload&workload=a/Deployment/none", async (page) =>
-      says(page, "widen the range", "[role=alert]"),
-    );
+    await on("?view=workload&workload=a/Deployment/none", async (page) => {
+      await says(page, "widen the range", "[role=alert]");
+      expect(await page.getByText("No incoming signals").count()).toBe(0);
+      expect(await page.getByRole("tab").count()).toBe(0);
+    });
+  });
+
+  test.each([
+    [1600, 900],
+    [1280, 720],
+    [390, 844],
+  ])("at %i x %i its parts follow each other without gaps, and each can be reached", async (width, height) => {
+    await on(`?view=workload&workload=${sick}&refresh=0`, async (page) => {
+      await page.setViewportSize({ width, height });
+      await page.locator(".plot canvas").nth(3).waitFor();
+      const parts = await page.locator(".workload > *").evaluateAll((list) =>
+        list.map((one) => {
+          const { top, bottom } = one.getBoundingClientRect();
+          const style = getComputedStyle(one);
+          const cut = one.scrollHeight > one.clientHeight + 1 && !/auto|scroll/.test(style.overflowY);
+          return { name: one.className, top, bottom, height: bottom - top, cut };
+        }),
+      );
+      expect(parts.map(({ name }) => name.split(" ").at(-1))).toEqual([
+        "summary",
+        "deploys",
+        "charts",
+        "tabs",
+        "tab-panel",
+      ]);
+      for (const [index, part] of parts.entries()) {
+        const before = parts[index - 1];
+        if (before) expect(Math.abs(part.top - before.bottom), `${before.name}, ${part.name}`).toBeLessThan(4);
+        expect(part.cut, part.name).toBe(false);
+      }
+      for (const part of parts.slice(0, 2)) {
+        const [first, last] = await page
+          .locator(`.${part.name.split(" ").at(-1)} >> css=:scope > *`)
+          .evaluateAll((list) => [list[0]!.getBoundingClientRect().top, list.at(-1)!.getBoundingClientRect().bottom]);
+        expect(part.height - (last! - first!), part.name).toBeLessThan(20);
+      }
+      const chart = (await page.locator(".charts figure").first().boundingBox())!;
+      const charts = parts.find(({ name }) => name === "charts")!;
+      expect(charts.height).toBeGreaterThanOrEqual(chart.height);
+      // What does not fit is scrolled to, the last row as well.
+      const panel = page.locator(".tab-panel");
+      await panel.scrollIntoViewIfNeeded();
+      expect((await panel.boundingBox())!.height).toBeGreaterThanOrEqual(200);
+    });
   });
 });
 
@@ -370,19 +442,48 @@ describe("nodes and status", () => {
       await page.waitForURL(/problems=1/);
       await page.locator(".grid-row").first().click();
       await page.waitForURL(/at=node-/);
-      await says(page, "inet_sock_set_state", "aside");
+      await says(page, "tcp_set_state", "aside");
     });
   });
 
-  test("a section that nobody here has heard of is shown", async () => {
+  test("the signs of a node's programs have room, and its long list is reached by keyboard", async () => {
+    await on("?view=nodes&refresh=0", async (page) => {
+      await page.setViewportSize({ width: 1280, height: 720 });
+      await page.locator(".grid-row .signs").first().waitFor();
+      const cut = await page
+        .locator(".grid-row [role=gridcell]:last-child")
+        .evaluateAll((list) => list.filter((one) => one.scrollWidth > one.clientWidth).length);
+      expect(cut).toBe(0);
+      const panel = page.getByRole("complementary", { name: "Probes" });
+      await panel.focus();
+      await page.keyboard.press("End");
+      await page.waitForFunction(() => document.querySelector("aside")!.scrollTop > 0);
+    });
+  });
+
+  test("all that the hub says of itself is shown, with every digit", async () => {
     await on("?view=status&refresh=0", async (page) => {
-      await says(page, "700 MiB");
+      for (const text of ["12459522364653510520", "84 MiB", "hub-1"]) await says(page, text, "td");
       await says(page, "403: list is forbidden");
     });
   });
 });
 
 describe("everywhere", () => {
+  test("no page is wider than a phone", async () => {
+    for (const [name, query, text] of PAGES)
+      await on(`${query() || "?"}&refresh=0`, async (page) => {
+        await page.setViewportSize({ width: 390, height: 844 });
+        await says(page, text);
+        const wide = await page
+          .locator("header, main, main > *, .panel")
+          .evaluateAll((list) =>
+            list.filter((one) => one.getBoundingClientRect().right > innerWidth).map((one) => one.className),
+          );
+        expect(wide, name).toEqual([]);
+      });
+  });
+
   test("times by hand, and what is no time", async () => {
     await on("?refresh=0", async (page) => {
       await drawn(page);

@@ -111,6 +111,7 @@ pub async fn measures(query: Pairs) -> Result<Json<serde_json::Value>, Problem> 
         serde_json::json!({
             "name": it.name, "kind": it.kind, "unit": it.unit,
             "type": it.shape.name(), "title": it.title, "bad": it.bad,
+            "of": it.of.iter().map(|whole| whole.name()).collect::<Vec<_>>(),
         })
     });
     Ok(Json(serde_json::json!({ "measures": measures })))

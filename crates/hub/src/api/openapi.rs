@@ -231,8 +231,10 @@ fn schemas() -> Value {
         })),
         "Missing": object(&["node", "reason"], json!({ "node": text, "reason": text, "rows": whole })),
         "Measures": object(&["measures"], json!({ "measures": { "type": "array", "items": object(
-            &["name", "kind", "unit", "type", "title", "bad"],
+            &["name", "kind", "unit", "type", "title", "bad", "of"],
             json!({ "name": text, "kind": text, "unit": text, "title": text, "bad": truth,
+                    // What is bad is a share of the sum of these.
+                    "of": { "type": "array", "items": text },
                     "type": { "type": "string", "enum": ["sum", "gauge", "distribution"] } }),
         ) } })),
         "Graph": span(&["nodes", "edges", "truncated"], json!({

@@ -27,8 +27,9 @@ pub struct Status {
 #[derive(Debug, Serialize)]
 pub struct Whole {
     pub pid: u32,
-    /// The life of the hub's log of changes, and the last change's number.
-    pub epoch: u64,
+    /// The life of the hub's log of changes, and the last change's number. A text: in JavaScript numbers lose digits
+    /// above 2^53.
+    pub epoch: String,
     pub sequence: u64,
     pub log_entries: usize,
     /// Addresses that somebody has.
@@ -105,7 +106,7 @@ fn whole(sources: &Sources, totals: &Totals) -> Whole {
     let replicas = replicas.map(|it| Replica { name: it.name, error: it.error }).collect();
     Whole {
         pid: std::process::id(),
-        epoch: totals.epoch,
+        epoch: totals.epoch.to_string(),
         sequence: totals.sequence,
         log_entries: totals.log_entries,
         addresses: totals.addresses,
