@@ -7,6 +7,7 @@ mod phrase;
 mod table;
 
 use anyhow::{Context, bail};
+use clap::builder::RangedI64ValueParser;
 use jiff::tz::TimeZone;
 use model::Filter;
 
@@ -33,7 +34,7 @@ pub struct Args {
     #[arg(short, long)]
     follow: bool,
     /// Begin with so many of the latest records [default: 20; with -f: 0; with --since: all]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = RangedI64ValueParser::<u64>::new().range(0..), allow_negative_numbers = true)]
     last: Option<u64>,
     /// How to print a record: a line, JSON as the agent sends it, a block of names and values, columns
     #[arg(short, long, value_name = "FORMAT", default_value = "compact")]
