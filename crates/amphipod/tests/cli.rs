@@ -50,7 +50,7 @@ fn wrong_command_lines_end_with_2() {
     );
     for (args, expected) in [
         (["top", "--interval", "-1"], "'--interval <SECONDS>': -1 is not in 1..=300"),
-        (["observe", "--last", "-3"], "'--last <N>': -3 is not in 0.."),
+        (["observe", "--last", "-3"], "'--last <N>': -3 is not in 0..=4294967295"),
         (["demo", "--seconds", "-1"], "'--seconds <N>': -1 is not in 1..=31622400"),
         (["sim-apiserver", "--pods", "2000000"], "'--pods <PODS>': 2000000 is not in 0..=1000000"),
         (["sim-apiserver", "--nodes", "-1"], "'--nodes <NODES>': -1 is not in 1..=16384"),
