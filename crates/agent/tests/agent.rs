@@ -391,13 +391,13 @@ async fn requests_that_cannot_be_served_say_why() {
 
     // Records are for those who may use the socket.
     assert_eq!(open(agent.address(), "/api/v1/records").await.status(), 404);
-    let post = Request::builder()
-        .method(Method::POST)
-        .uri("/metrics")
-        .header("host", "agent")
-        .body(Empty::new());
-    let stream = TokioIo::new(TcpStream::connect(agent.address()).await.unwrap());
-    assert_eq!(request(stream, post.unwrap()).await.status(), 405);
+    for path in ["/metrics", "/api/v1/status"] {
+        let post = Request::builder().method(Method::POST).uri(path).header("host", "agent");
+        let stream = TokioIo::new(TcpStream::connect(agent.address()).await.unwrap());
+        let answer = request(stream, post.body(Empty::new()).unwrap()).await;
+        assert_eq!((answer.status().as_u16(), &*kind(&answer)), (405, "application/problem+json"));
+        assert!(text(answer).await.contains("only GET is served here"), "{path}");
+    }
     let long = Request::get("/healthz")
         .header("host", "agent")
         .header("x", "y".repeat(64 << 10))

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use ::agent::export::LocalSocket;
 use ::agent::{App, Config};
 use anyhow::Context;
+use clap::builder::RangedI64ValueParser;
 use sim::{Cluster, Lag};
 use tokio_util::sync::CancellationToken;
 
@@ -27,6 +28,8 @@ const HUBBLE: SocketAddr =
     SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 4245);
 /// Requests per second beyond which the shop, and not its observer, would be tested.
 const MAX_LOAD: f64 = 10_000.0;
+/// A year.
+const MAX_SECONDS: i64 = 366 * 86_400;
 
 #[derive(clap::Args)]
 #[command(after_help = "\
@@ -44,10 +47,10 @@ pub struct Args {
     #[arg(long, value_name = "PATH")]
     socket: Option<PathBuf>,
     /// End by itself after so many seconds [default: at Ctrl-C]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "N", value_parser = RangedI64ValueParser::<u64>::new().range(1..=MAX_SECONDS), allow_negative_numbers = true)]
     seconds: Option<u64>,
     /// Requests per second at the shop's front end
-    #[arg(long, value_name = "RATE", default_value = "20", value_parser = rate)]
+    #[arg(long, value_name = "RATE", default_value = "20", value_parser = rate, allow_negative_numbers = true)]
     load: f64,
 }
 

@@ -58,8 +58,7 @@ enum Command {
     /// Run one program of the demo's shop
     #[command(hide = true)]
     Shop(shop::Args),
-    /// Run a simulated API server with a made-up cluster
-    #[command(hide = true)]
+    /// Run a simulated API server with a made-up cluster, for tests
     SimApiserver(sim_apiserver::Args),
 }
 

@@ -7,6 +7,7 @@ mod phrase;
 mod table;
 
 use anyhow::{Context, bail};
+use clap::builder::RangedI64ValueParser;
 use jiff::tz::TimeZone;
 use model::Filter;
 
@@ -19,6 +20,8 @@ pub use errors::explain;
 
 /// As many as Hubble shows.
 const LAST: u64 = 20;
+/// More than any agent can be told to keep.
+const MAX_LAST: i64 = u32::MAX as i64;
 
 #[derive(clap::Args)]
 #[command(after_help = "\
@@ -33,7 +36,7 @@ pub struct Args {
     #[arg(short, long)]
     follow: bool,
     /// Begin with so many of the latest records [default: 20; with -f: 0; with --since: all]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = RangedI64ValueParser::<u64>::new().range(0..=MAX_LAST), allow_negative_numbers = true)]
     last: Option<u64>,
     /// How to print a record: a line, JSON as the agent sends it, a block of names and values, columns
     #[arg(short, long, value_name = "FORMAT", default_value = "compact")]

@@ -12,6 +12,12 @@ use tokio_util::sync::CancellationToken;
 use crate::agent::stop_on_signal;
 use crate::output;
 
+/// As many as have addresses.
+const MAX_NODES: i64 = 16_384;
+/// They take this process some gigabytes.
+const MAX_PODS: i64 = 1_000_000;
+const MAX_CHURN: i64 = 1_000_000;
+
 #[derive(clap::Args)]
 #[command(after_help = "\
 Reads lines from standard input. `requests` prints as JSON what was asked so far and forgets it; `pods` prints namespace,
@@ -23,13 +29,13 @@ Examples:
   kubectl --kubeconfig kubeconfig get pods -A -w")]
 pub struct Args {
     /// At least so many; more if the pods would not find room
-    #[arg(long, default_value = "3")]
+    #[arg(long, default_value = "3", value_parser = clap::value_parser!(u32).range(1..=MAX_NODES), allow_negative_numbers = true)]
     nodes: u32,
     /// Of about 20 KB of JSON each
-    #[arg(long, default_value = "60")]
+    #[arg(long, default_value = "60", value_parser = clap::value_parser!(u32).range(0..=MAX_PODS), allow_negative_numbers = true)]
     pods: u32,
     /// Changes of the cluster per second
-    #[arg(long, default_value = "0")]
+    #[arg(long, default_value = "0", value_parser = clap::value_parser!(u32).range(0..=MAX_CHURN), allow_negative_numbers = true)]
     churn: u32,
     /// The same seed makes the same cluster
     #[arg(long, default_value = "1")]

@@ -12,6 +12,7 @@ use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
+use clap::builder::RangedI64ValueParser;
 use model::{Filter, Timestamp};
 
 use crate::client::{self, Client, Item, Records};
@@ -39,7 +40,7 @@ pub struct Args {
     #[arg(short, long, value_name = "FORMAT")]
     output: Option<Format>,
     /// Seconds that the rates look back; flows are told every 5 s, less is jumpy
-    #[arg(long, value_name = "SECONDS", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=300))]
+    #[arg(long, value_name = "SECONDS", default_value_t = 10, value_parser = RangedI64ValueParser::<u64>::new().range(1..=300), allow_negative_numbers = true)]
     interval: u64,
     /// Put ends together by
     #[arg(long, value_name = "GROUP", default_value = "workload")]

@@ -48,6 +48,15 @@ fn wrong_command_lines_end_with_2() {
         2,
         "invalid value '0' for '--interval <SECONDS>': 0 is not in 1..=300",
     );
+    for (args, expected) in [
+        (["top", "--interval", "-1"], "'--interval <SECONDS>': -1 is not in 1..=300"),
+        (["observe", "--last", "-3"], "'--last <N>': -3 is not in 0..=4294967295"),
+        (["demo", "--seconds", "-1"], "'--seconds <N>': -1 is not in 1..=31622400"),
+        (["sim-apiserver", "--pods", "2000000"], "'--pods <PODS>': 2000000 is not in 0..=1000000"),
+        (["sim-apiserver", "--nodes", "-1"], "'--nodes <NODES>': -1 is not in 1..=16384"),
+    ] {
+        check_error(&args, 2, &format!("invalid value '{}' for {expected}", args[2]));
+    }
     check_error(
         &["observe", "--port", "http"],
         2,
@@ -87,13 +96,35 @@ fn failures_end_with_1() {
     check_error(
         &["agent", "--config", "/nonexistent/agent.toml"],
         1,
-        "configuration /nonexistent/agent.toml: No such file or directory (os error 2)",
+        "configuration /nonexistent/agent.toml: No such file or directory (os error 2); give a readable TOML file (--config), or none for the defaults",
     );
+    let dir = tempfile::tempdir().unwrap();
+    let kubeconfig = dir.path().join("config");
+    let other = r#"{"apiVersion":"v1","kind":"Config","current-context":"a",
+        "contexts":[{"name":"a","context":{"cluster":"a","user":"a"}}],
+        "clusters":[{"name":"a","cluster":{"server":"https://127.0.0.1:1"}}],"users":[{"name":"a","user":{}}]}"#;
+    std::fs::write(&kubeconfig, other).unwrap();
+    let kubeconfig = kubeconfig.to_str().unwrap();
+    // A hub that waited would not end.
+    for (args, expected) in [
+        (["--kubeconfig", "/nonexistent/config"], "kubeconfig /nonexistent/config: "),
+        (["--context", "nope"], &*format!("kubeconfig {kubeconfig}: ")),
+    ] {
+        let hub = ["hub", "--listen", "off", args[0], args[1]];
+        let output = amphipod(&hub).env("KUBECONFIG", kubeconfig).output().unwrap();
+        let (code, _, error) = ended(output);
+        let last = error.lines().last().unwrap_or_default();
+        assert_eq!(code, 1, "{error}");
+        assert!(last.starts_with(&format!("amphipod: {expected}")), "{error}");
+        assert!(last.ends_with("one of its contexts (--context)"), "{error}");
+    }
 }
 
 #[test]
 fn help_version_completions_and_man_end_with_0() {
-    for command in ["agent", "observe", "top", "status", "version", "completions", "man"] {
+    for command in
+        ["agent", "observe", "top", "status", "version", "completions", "man", "sim-apiserver"]
+    {
         let (code, out, error) = run(&[command, "--help"]);
         assert_eq!((code, error.as_str()), (0, ""), "{command}");
         assert!(out.contains("Usage: amphipod"), "{command}: {out}");

@@ -56,8 +56,9 @@ impl App {
     /// Returns once agents can connect; what they are told follows when the cluster has been listed.
     ///
     /// # Errors
-    /// An address is taken, or a certificate cannot be used.
+    /// An address is taken, a certificate cannot be used, or a kubeconfig that was named is not there.
     pub fn start(config: Config) -> Result<Self, Error> {
+        kube::access(&config.kube).check()?;
         let tokens = config.inventory.audience.is_some();
         let tls = config.inventory.tls.as_ref();
         let tls = tls.map(|it| server(it, tokens, &[tls::HTTP2])).transpose()?;

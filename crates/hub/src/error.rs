@@ -22,6 +22,8 @@ pub enum Error {
     #[error("{name}: {}: {reason}", path.display())]
     Secret { path: PathBuf, name: &'static str, reason: String },
     #[error(transparent)]
+    Kube(#[from] reflector::Error),
+    #[error(transparent)]
     History(#[from] crate::store::Error),
     #[error(transparent)]
     Tls(#[from] daemon::tls::Error),

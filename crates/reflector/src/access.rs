@@ -16,6 +16,28 @@ pub struct Access {
 }
 
 impl Access {
+    /// Whether the file and the context that somebody named are there: they do not come by themselves. Nothing is asked of
+    /// an access that is to be found.
+    ///
+    /// # Errors
+    /// The file cannot be read, or has no such context.
+    pub fn check(&self) -> Result<(), Error> {
+        let (path, read) = match (&self.kubeconfig, &self.context) {
+            (None, None) => return Ok(()),
+            (Some(path), _) => (path.clone(), Kubeconfig::read_from(path)),
+            (None, Some(_)) => (usual(), Kubeconfig::read()),
+        };
+        let failed = |reason: String| Error::Kubeconfig { path: path.clone(), reason };
+        let kubeconfig = read.map_err(|error| failed(chain(&error)))?;
+        match self.context.as_ref().or(kubeconfig.current_context.as_ref()) {
+            Some(context) if kubeconfig.contexts.iter().all(|it| it.name != *context) => {
+                Err(failed(format!("no context {context:?}")))
+            }
+            Some(_) => Ok(()),
+            None => Err(failed("no current context".to_owned())),
+        }
+    }
+
     pub(crate) async fn config(&self) -> Result<Config, Error> {
         let options = KubeConfigOptions { context: self.context.clone(), ..<_>::default() };
         let Some(path) = &self.kubeconfig else { return self.found(&options).await };
@@ -31,12 +53,16 @@ impl Access {
             Err(error) => chain(&error),
         };
         if self.context.is_some() {
-            let path = std::env::var_os("KUBECONFIG").unwrap_or_else(|| "~/.kube/config".into());
-            return Err(Error::Kubeconfig { path: path.into(), reason: kubeconfig });
+            return Err(Error::Kubeconfig { path: usual(), reason: kubeconfig });
         }
         Config::incluster_env()
             .map_err(|error| Error::Nowhere { kubeconfig, in_cluster: chain(&error) })
     }
+}
+
+/// Where a kubeconfig is that nobody named.
+fn usual() -> PathBuf {
+    std::env::var_os("KUBECONFIG").unwrap_or_else(|| "~/.kube/config".into()).into()
 }
 
 /// An error with its causes, on one line; causes that the text before them has already are left out.

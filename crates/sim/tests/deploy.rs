@@ -30,6 +30,27 @@ pub fn findings(objects: &Objects) -> Vec<String> {
 }
 
 #[test]
+fn every_component_is_sound_and_said() {
+    let operations = rendered::source("docs/operations.md");
+    let mut tried = vec![
+        vec!["openshift", "backends"],
+        vec!["mtls", "history-volume", "backends"],
+        vec!["cert-manager", "prometheus", "history-volume", "linux-5.10"],
+    ];
+    let all = rendered::components();
+    assert!(all.len() >= 7, "{all:?}");
+    tried.extend(all.iter().map(|name| vec![name.as_str()]));
+    for components in tried {
+        let Some(objects) = rendered::combined(&components) else { return };
+        let found = findings(&objects);
+        assert!(found.is_empty(), "{components:?}:\n{}", found.join("\n"));
+    }
+    for name in all {
+        assert!(operations.contains(&format!("`{name}`")), "{name} is not in docs/operations.md");
+    }
+}
+
+#[test]
 fn every_overlay_is_sound() {
     for overlay in rendered::overlays() {
         let Some(objects) = rendered::read(&overlay) else { return };

@@ -1,4 +1,4 @@
-//! What it costs a hub to be told: a thousand agents that report, with a database of seven days behind it; and how soon it
+//! What it costs a hub to be told: 1,100 agents that report, with a database of seven days behind it; and how soon it
 //! is back when it was killed.
 
 use std::time::{Duration, Instant};
@@ -18,7 +18,8 @@ use super::row::{Goal, Row, Unit};
 use super::statistics::Summary;
 
 const NAME: &str = "reports";
-const AGENTS: usize = 1000;
+/// Each offers 200 rows a second: together a tenth more than the goal, which could not be reached with just as many.
+const AGENTS: usize = 1100;
 /// So long they report before it is measured, and meanwhile.
 const BEFORE: Duration = Duration::from_secs(20);
 const MEASURED_S: u64 = 40;
@@ -75,7 +76,7 @@ pub fn run(lab: &Lab) -> Result<Findings> {
     let row = |name: &str, unit, value| Row::new(NAME, name, unit, Summary::one(value));
     let findings = [
         row("database of 7 days, 5,000 edges", Unit::Megabytes, disk / MEGABYTE),
-        row("rows a second of 1,000 agents", Unit::PerSecond, taken).goal(Goal::AtLeast(190_000.0)),
+        row("rows a second of 1,100 agents", Unit::PerSecond, taken).goal(Goal::AtLeast(200_000.0)),
         row("hub meanwhile, of a core", Unit::Percent, 100.0 * cpu / seconds),
         row(
             "the same for 200,000 rows a second",

@@ -86,15 +86,15 @@ impl Sources {
 
 /// What may be seen by anybody who reaches the TCP port.
 pub fn router(sources: Arc<Sources>) -> Router {
-    open_routes().route("/api/v1/status", get(show_status)).with_state(sources)
+    refused(open_routes().route("/api/v1/status", get(show_status))).with_state(sources)
 }
 
 /// The same and the records: who may use the local socket.
 pub fn local_router(sources: Arc<Sources>) -> Router {
-    open_routes()
+    let routes = open_routes()
         .route("/api/v1/status", get(measure_status))
-        .route("/api/v1/records", get(stream::records))
-        .with_state(sources)
+        .route("/api/v1/records", get(stream::records));
+    refused(routes).with_state(sources)
 }
 
 fn open_routes() -> Router<Arc<Sources>> {
@@ -102,6 +102,11 @@ fn open_routes() -> Router<Arc<Sources>> {
         .route("/healthz", get(async || "ok\n"))
         .route("/readyz", get(ready))
         .route("/metrics", get(scrape))
+}
+
+/// Of routes that there are: comes last.
+fn refused(routes: Router<Arc<Sources>>) -> Router<Arc<Sources>> {
+    routes
         .fallback(async || Problem::new(StatusCode::NOT_FOUND, "no such path"))
         .method_not_allowed_fallback(async || {
             Problem::new(StatusCode::METHOD_NOT_ALLOWED, "only GET is served here")

@@ -13,7 +13,7 @@ pub fn print(line: &Line, clock: &Clock, paint: &mut Paint) {
     paint.put(Tone::Faint, " -> ");
     paint.plain(&phrase::end(&line.destination));
     paint.pad(2);
-    paint.plain(&line.protocol);
+    paint.plain(phrase::protocol(line));
     paint.pad(1);
     let (tone, event) = phrase::event(line);
     paint.put(tone, &event);

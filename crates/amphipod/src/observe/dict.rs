@@ -16,7 +16,7 @@ pub fn print(line: &Line, paint: &mut Paint) {
     block.row("NODE", &line.node);
     block.end("SOURCE", &line.source);
     block.end("DESTINATION", &line.destination);
-    block.row("PROTOCOL", &line.protocol);
+    block.row("PROTOCOL", phrase::protocol(line));
     let (tone, event) = phrase::event(line);
     block.toned("EVENT", tone, &event);
     if let Some(way) = line.direction {

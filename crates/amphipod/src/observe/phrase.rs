@@ -89,6 +89,11 @@ pub fn process(line: &Line) -> Option<String> {
     }
 }
 
+/// `TCP`; 0 is no protocol but an unknown one, as of a packet that was discarded before anybody looked.
+pub fn protocol(line: &Line) -> &str {
+    if line.protocol == "0" { "?" } else { &line.protocol }
+}
+
 /// What happened, in one word.
 pub fn event(line: &Line) -> Span {
     match (line.kind, line.event) {

@@ -32,7 +32,7 @@ impl Table {
             vec![(Tone::Faint, clock.show(line))],
             vec![(Tone::Plain, phrase::end(&line.source))],
             vec![(Tone::Plain, phrase::end(&line.destination))],
-            vec![(Tone::Plain, line.protocol.to_string())],
+            vec![(Tone::Plain, phrase::protocol(line).to_owned())],
             event,
             details,
         ];

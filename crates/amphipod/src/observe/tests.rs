@@ -267,6 +267,9 @@ fn compact_names_the_process_where_no_pod_does() {
     line.protocol = "ICMP".into();
     check(&line, "10:24:01.123  nginx.service:41234 -> 8.8.8.8  ICMP opened  0.21ms  cart[7]");
     line.source = End::default();
+    line.protocol = "0".into();
+    check(&line, "10:24:01.123  ? -> 8.8.8.8  ? opened  0.21ms  cart[7]");
+    line.protocol = "ICMP".into();
     check(&line, "10:24:01.123  ? -> 8.8.8.8  ICMP opened  0.21ms  cart[7]");
 }
 

@@ -10,7 +10,11 @@ use serde::Serialize;
 use super::party::Group;
 use super::window::{Counts, Window};
 use crate::paint::printable;
-use crate::units::{bytes, rate, span_us};
+use crate::units::{bytes, plural, rate, span_us};
+
+/// Of [`Snapshot::text`].
+const MOST_PAIRS: usize = 20;
+const MOST_FAILURES: usize = 10;
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -75,6 +79,13 @@ pub struct Failures {
     pub count: u64,
 }
 
+fn more(text: &mut String, hidden: usize, noun: &str) {
+    if hidden > 0 {
+        // Writing to a string cannot fail.
+        let _ = writeln!(text, "... and {}; -o json has all", plural(hidden as u64, noun));
+    }
+}
+
 fn is_zero(port: &u16) -> bool {
     *port == 0
 }
@@ -119,11 +130,13 @@ impl Snapshot {
         }
     }
 
-    /// For a reader without a terminal.
+    /// For a reader without a terminal: a screenful.
     pub fn text(&self) -> String {
         let mut text = String::new();
+        let pairs = &self.pairs[..self.pairs.len().min(MOST_PAIRS)];
+        let failures = &self.failures[..self.failures.len().min(MOST_FAILURES)];
         let widest = |end: fn(&Row) -> &String| {
-            self.pairs.iter().map(|row| end(row).chars().count()).max().unwrap_or(0)
+            pairs.iter().map(|row| end(row).chars().count()).max().unwrap_or(0)
         };
         let source = widest(|row| &row.source).max(6);
         let destination = widest(|row| &row.destination).max(11);
@@ -141,13 +154,15 @@ impl Snapshot {
             destination: String::new(),
             rates,
         });
-        for row in self.pairs.iter().chain(&others) {
+        for row in pairs.iter().chain(&others) {
             let cells = row.rates.cells();
             line(&row.source, &row.destination, cells.each_ref().map(String::as_str));
         }
-        for failure in &self.failures {
+        more(&mut text, self.pairs.len() - pairs.len(), "more pair");
+        for failure in failures {
             let _ = writeln!(text, "{}", failure.text());
         }
+        more(&mut text, self.failures.len() - failures.len(), "more failure");
         if self.records_lost > 0 {
             let _ = writeln!(text, "... {} records lost: reader too slow", self.records_lost);
         }

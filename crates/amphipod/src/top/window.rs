@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use model::line::{Event, Kind, Line, Way};
+use model::row::is_routine;
 
 use super::party::Party;
 use super::slots::{SLOTS, Slots};
@@ -137,7 +138,12 @@ impl Window {
             (Kind::Connection, _) => {}
             // Told by the connections and flows that follow.
             (Kind::Dns, _) => {}
-            (Kind::Drop, _) => counts.drops = line.packets.unwrap_or(1),
+            (Kind::Drop, _) => {
+                let reason = line.reason.as_deref().unwrap_or_default();
+                if !is_routine(reason, line.destination.ip) {
+                    counts.drops = line.packets.unwrap_or(1);
+                }
+            }
         }
         counts
     }

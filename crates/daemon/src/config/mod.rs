@@ -12,7 +12,9 @@ pub use file::{Help, Sections, parse, reference};
 /// Each message names the key, the value and what is allowed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    #[error("configuration {path}: {source}")]
+    #[error(
+        "configuration {path}: {source}; give a readable TOML file (--config), or none for the defaults"
+    )]
     Read { path: PathBuf, source: std::io::Error },
     #[error("configuration: {0}")]
     Syntax(String),

@@ -100,6 +100,11 @@ pub fn router(sources: Arc<Sources>, access: Arc<Access>) -> Router {
         .merge(itself())
         .with_state(sources)
         .merge(access::routes(access.clone()))
+        // Of all routes that there are by now.
+        .method_not_allowed_fallback(async || {
+            let detail = "this method is not served here; the header Allow has those that are";
+            Problem::new(StatusCode::METHOD_NOT_ALLOWED, detail)
+        })
         .layer(axum::middleware::from_fn_with_state(access, access::guard))
 }
 
@@ -130,9 +135,6 @@ fn itself() -> Router<Arc<Sources>> {
         .route("/licences.txt", get(ui::show))
         .layer(CompressionLayer::new())
         .fallback(async || Problem::new(StatusCode::NOT_FOUND, "no such path"))
-        .method_not_allowed_fallback(async || {
-            Problem::new(StatusCode::METHOD_NOT_ALLOWED, "only GET is served here")
-        })
 }
 
 /// Whether agents can be told names. Not whether history can be stored: all replicas may use one store, and names and

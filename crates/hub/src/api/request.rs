@@ -174,7 +174,11 @@ impl Parameter {
                 Some(step) if step > 0 && step % 10 == 0 && step <= 31 * 86_400 => return Ok(()),
                 _ => "a multiple of ten seconds, such as 10s, 5m or 1h".to_owned(),
             },
-            Form::OneOf(known) if !known.contains(&value) => known.join(", "),
+            Form::OneOf(known) if !known.contains(&value) => {
+                // Nothing, where that may be given, is not worth saying.
+                let known = known.iter().filter(|it| !it.is_empty());
+                known.copied().collect::<Vec<_>>().join(", ")
+            }
             Form::Measure => match value.parse::<model::Measure>() {
                 Ok(_) => return Ok(()),
                 Err(error) => return Err(bad(error)),

@@ -89,7 +89,10 @@ fn verdict(line: &Line) -> wire::Verdict {
     let failed = match (line.kind, &line.dns) {
         (Kind::Drop, _) => return wire::Verdict::Dropped,
         (Kind::Dns, Some(dns)) => !matches!(dns.code.as_deref(), Some("NOERROR" | "NXDOMAIN")),
-        _ => line.event == Some(Event::Failed) || line.error.is_some(),
+        (Kind::Dns, None) => return wire::Verdict::Unknown,
+        (Kind::Connection | Kind::Flow, _) => {
+            line.event == Some(Event::Failed) || line.error.is_some()
+        }
     };
     if failed { wire::Verdict::Error } else { wire::Verdict::Forwarded }
 }

@@ -107,7 +107,8 @@ impl Term {
             None => (None, key),
         };
         let valid = |byte: u8| byte.is_ascii_alphanumeric() || b"-._/".contains(&byte);
-        (!key.is_empty() && key.bytes().all(valid)).then(|| Self {
+        let values_valid = values.iter().flatten().all(|it| !it.contains('='));
+        (!key.is_empty() && key.bytes().all(valid) && values_valid).then(|| Self {
             source,
             key: key.into(),
             values,

@@ -25,7 +25,8 @@ pub fn of(line: &Line) -> String {
             }
             text + &counters(line)
         }
-        _ => connection(line),
+        (Kind::Connection, _) => connection(line),
+        (Kind::Dns, None) => "DNS".to_owned(),
     }
 }
 

@@ -43,19 +43,29 @@ pub fn hub() -> Hub {
 
 impl Hub {
     pub fn open(&self, path: &str) -> TcpStream {
+        self.send("GET", path)
+    }
+
+    fn send(&self, method: &str, path: &str) -> TcpStream {
         let address: SocketAddr = self.app.address().unwrap();
         let mut stream = TcpStream::connect(address).unwrap();
         stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
-        write!(stream, "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+        write!(stream, "{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
             .unwrap();
         stream
     }
 
     pub fn get(&self, path: &str) -> (u16, String) {
+        let (head, body) = self.ask("GET", path);
+        (head[9..12].parse().unwrap(), body)
+    }
+
+    /// Head and body of the answer.
+    pub fn ask(&self, method: &str, path: &str) -> (String, String) {
         let mut text = String::new();
-        self.open(path).read_to_string(&mut text).unwrap();
+        self.send(method, path).read_to_string(&mut text).unwrap();
         let (head, body) = text.split_once("\r\n\r\n").unwrap();
-        (head[9..12].parse().unwrap(), body.to_owned())
+        (head.to_owned(), body.to_owned())
     }
 
     pub fn json(&self, path: &str) -> Value {

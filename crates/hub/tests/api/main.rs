@@ -154,11 +154,25 @@ fn what_cannot_be_asked_is_told() {
         ),
         ("/api/v1/workloads/shop/Deployment/nobody", 404, "shop/Deployment/nobody"),
         ("/api/v1/records?port=x", 400, "filter port"),
+        ("/api/v1/records?label=a=b=c", 400, "filter label: \\\"a=b=c\\\" is not allowed"),
+        (
+            "/api/v1/records?follow=maybe",
+            400,
+            "follow = \\\"maybe\\\": expected 0, 1, false, true\"",
+        ),
         ("/api/v1/nothing", 404, "no such path"),
     ] {
         let (found, body) = hub.get(path);
         assert_eq!(found, status, "{path}: {body}");
         assert!(body.contains(detail), "{path}: {body}");
+    }
+    for path in ["/healthz", "/api/v1/graph", "/api/v1/records", "/api/v1/session"] {
+        let (head, body) = hub.ask("POST", path);
+        let head = head.to_ascii_lowercase();
+        assert!(head.starts_with("http/1.1 405 "), "{path}: {head}");
+        assert!(head.contains("content-type: application/problem+json"), "{path}: {head}");
+        assert!(head.contains("allow: get,head"), "{path}: {head}");
+        assert!(body.contains("this method is not served here"), "{path}: {body}");
     }
     hub.app.shutdown().unwrap();
 }

@@ -242,7 +242,11 @@ impl Label {
         } else {
             (text, None, false)
         };
-        (!key.is_empty()).then(|| Self { key: key.into(), value: value.map(Into::into), not })
+        // What Kubernetes allows in a key, and not in a value: `a=b=c` and `app in (a)` would never hold.
+        let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-._/".contains(&byte);
+        let valid = !key.is_empty() && key.bytes().all(allowed);
+        let valid = valid && value.is_none_or(|it| !it.contains('='));
+        valid.then(|| Self { key: key.into(), value: value.map(Into::into), not })
     }
 
     fn holds(&self, identity: &Identity) -> bool {

@@ -278,6 +278,9 @@ fn errors_name_key_value_and_what_is_allowed() {
         ("workload", "/x"),
         ("label", "=x"),
         ("label", "a,,b"),
+        ("label", "a=b=c"),
+        ("label", "a!=b==c"),
+        ("label", "app in (a"),
     ] {
         assert!(Filter::parse_at([(key, wrong)], NOW).is_err(), "{key}={wrong}");
     }

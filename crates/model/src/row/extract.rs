@@ -1,9 +1,10 @@
 //! From a record to the row that it belongs to: which values a record of each kind has.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::{End, Key, Values};
-use crate::{ConnectionEvent, Direction, Drop, Measure, Protocol, Record, Subject};
+use crate::{ConnectionEvent, Direction, Measure, Protocol, Record, Subject};
 
 impl From<&Record> for Key {
     fn from(record: &Record) -> Self {
@@ -43,9 +44,8 @@ impl Key {
 
 /// Whether every healthy host discards such packets: frames that are another host's, what waits in a socket that is
 /// closed, multicast that nobody joined. They are records, but no sign of anything between two workloads.
-fn is_routine(record: &Record, drop: &Drop) -> bool {
-    matches!(&*drop.reason, "OTHERHOST" | "SOCKET_CLOSE")
-        || record.destination.ip.is_none_or(|ip| ip.is_multicast())
+pub fn is_routine(reason: &str, destination: Option<IpAddr>) -> bool {
+    matches!(reason, "OTHERHOST" | "SOCKET_CLOSE") || destination.is_none_or(|ip| ip.is_multicast())
 }
 
 impl Values {
@@ -84,7 +84,7 @@ impl Values {
                     self.observe(Measure::RTT, u64::from(deltas.rtt_us) * 1000);
                 }
             }
-            Subject::Drop(it) if is_routine(record, it) => {}
+            Subject::Drop(it) if is_routine(&it.reason, record.destination.ip) => {}
             Subject::Drop(it) => self.add(Measure::DROPS, it.packets),
             Subject::Dns(it) => {
                 self.add(Measure::LOOKUPS, 1);

@@ -13,7 +13,7 @@ use crate::{Direction, Measure, Protocol};
 
 pub use distribution::{BUCKETS, Distribution};
 pub use end::End;
-pub use extract::port;
+pub use extract::{is_routine, port};
 
 /// Between whom. The node that observed it belongs to the batch in which rows travel.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

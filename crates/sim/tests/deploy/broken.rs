@@ -214,6 +214,9 @@ fn house_rules() {
     );
     check("default", &agent("volumeMounts/3/readOnly"), json!(false), "can be written");
     check("default", &format!("{AGENT}/hostNetwork"), json!(true), "the host's network");
+    check("default", &format!("{HUB}/hostNetwork"), json!(true), "the host's network");
+    let unlimited = json!({ "name": "history", "emptyDir": {} });
+    check("default", &format!("{HUB}/volumes/2"), unlimited, "volume history has no limit");
     check(
         "default",
         &format!("{AGENT}/automountServiceAccountToken"),
@@ -244,6 +247,12 @@ fn house_rules() {
     );
     check(
         "openshift",
+        "SecurityContextConstraints amphipod-agent /allowHostPorts",
+        json!(true),
+        "allowHostPorts",
+    );
+    check(
+        "openshift",
         "SecurityContextConstraints amphipod-agent /allowedCapabilities/0",
         json!("SYS_ADMIN"),
         "not listed",
@@ -271,6 +280,11 @@ fn configuration() {
     file("hub.toml", "amphipod-hubs.", "amphipod-hub.", "is no port of a headless service");
     file("hub.toml", "amphipod-hub\"", "x\"", "takes no tokens for");
     file("hub.toml", "listen =", "listn =", "did you mean `hub.listen`");
+    file("hub.toml", "path =", "# path =", "in memory only");
+    file("hub.toml", "/var/lib/amphipod/", "/var/lib/", "/var/lib/history.db is in no volume");
+    let mount = format!("{HUB}/containers/0/volumeMounts/2/readOnly");
+    check("default", &mount, json!(true), "cannot be written");
+    check("default", &format!("{HUB}/securityContext/fsGroup"), json!(1), "fsGroup is not");
     file("hub.toml", "[access]\ntokens = true", "[access]\ntokens = false", "answers anybody");
     for (rule, expected) in [(0, "may have them reviewed"), (1, "may ask what they may do")] {
         let place = format!("ClusterRole amphipod-hub-reviews /rules/{rule}/resources/0");

@@ -20,7 +20,7 @@ pub fn check(objects: &Objects) -> Vec<String> {
             };
             match command {
                 "agent" => agent(objects, workload, container, content, &mut wrong),
-                "hub" => hub(objects, container, content, &mut wrong),
+                "hub" => hub(objects, workload, container, content, &mut wrong),
                 other => wrong(format!("no such command: {other}")),
             }
         }
@@ -88,7 +88,13 @@ fn agent(
     }
 }
 
-fn hub(objects: &Objects, container: &Value, content: &str, wrong: &mut impl FnMut(String)) {
+fn hub(
+    objects: &Objects,
+    workload: &Value,
+    container: &Value,
+    content: &str,
+    wrong: &mut impl FnMut(String),
+) {
     let config = match hub::Config::parse(content) {
         Ok(config) => config,
         Err(error) => return wrong(error.to_string()),
@@ -110,6 +116,10 @@ fn hub(objects: &Objects, container: &Value, content: &str, wrong: &mut impl FnM
         if !headless.is_some_and(has) {
             wrong(format!("{peer} is no port of a headless service"));
         }
+    }
+    match &config.history.path {
+        Some(path) => history(workload, container, &path.display().to_string(), wrong),
+        None => wrong("keeps history in memory only".into()),
     }
     let (Some(tls), Some(https)) = (config.inventory.tls, config.tls) else {
         return wrong("has no certificate".into());
@@ -138,6 +148,24 @@ fn hub(objects: &Objects, container: &Value, content: &str, wrong: &mut impl FnM
     }
 }
 
+/// The database has a volume for itself, which the hub's group can write.
+fn history(workload: &Value, container: &Value, path: &str, wrong: &mut impl FnMut(String)) {
+    let Some(mount) = mount(container, path) else {
+        return wrong(format!("{path} is in no volume"));
+    };
+    let emptied = list(&pod(workload)["volumes"]).iter();
+    let emptied = emptied.filter(|it| !it["emptyDir"].is_null()).map(|it| &it["name"]);
+    let claimed = list(&workload["spec"]["volumeClaimTemplates"]).iter();
+    let claimed = claimed.map(|it| &it["metadata"]["name"]);
+    if mount["readOnly"] == true || !emptied.chain(claimed).any(|it| *it == mount["name"]) {
+        wrong(format!("{path} cannot be written"));
+    }
+    let context = &pod(workload)["securityContext"];
+    if context["fsGroup"].is_null() || context["fsGroup"] != context["runAsGroup"] {
+        wrong(format!("{path}: fsGroup is not the group of the hub"));
+    }
+}
+
 /// The text that a ConfigMap brings to this path of the container.
 fn file<'a>(
     objects: &'a Objects,
@@ -152,8 +180,12 @@ fn file<'a>(
 }
 
 fn mounted(container: &Value, path: &str) -> bool {
+    mount(container, path).is_some()
+}
+
+fn mount<'a>(container: &'a Value, path: &str) -> Option<&'a Value> {
     let mut mounts = list(&container["volumeMounts"]).iter();
-    mounts.any(|it| path.rsplit_once('/').is_some_and(|(folder, _)| it["mountPath"] == folder))
+    mounts.find(|it| path.rsplit_once('/').is_some_and(|(folder, _)| it["mountPath"] == folder))
 }
 
 fn has_number(container: &Value, port: Option<u16>) -> bool {

@@ -6,7 +6,7 @@ use serde_json::Value;
 pub struct Objects(pub Vec<Value>);
 
 /// What has pods.
-const WORKLOADS: [&str; 2] = ["DaemonSet", "Deployment"];
+const WORKLOADS: [&str; 3] = ["DaemonSet", "Deployment", "StatefulSet"];
 
 impl Objects {
     pub fn parse(text: &str) -> Self {

@@ -90,7 +90,14 @@ fn of_workload(objects: &Objects, workload: &Value, found: &mut Vec<String>) {
             wrong(format!("nobody makes the Secret {}", secret["secretName"]));
         }
     }
-    let volumes: HashSet<&str> = list(&pod["volumes"]).iter().map(|it| text(&it["name"])).collect();
+    let claims = list(&workload["spec"]["volumeClaimTemplates"]).iter();
+    let claims = claims.map(|it| text(&it["metadata"]["name"]));
+    let volumes = list(&pod["volumes"]).iter().map(|it| text(&it["name"]));
+    let volumes: HashSet<&str> = volumes.chain(claims).collect();
+    let governing = &workload["spec"]["serviceName"];
+    if !governing.is_null() && objects.find("Service", text(governing)).is_none() {
+        wrong(format!("no Service {governing}"));
+    }
     let mut mounted = HashSet::new();
     for container in containers(workload) {
         let mounts = list(&container["volumeMounts"]);

@@ -41,6 +41,37 @@ static KUBECTL: LazyLock<bool> = LazyLock::new(|| {
     has
 });
 
+/// What a kustomization of somebody's own makes of the base with these components, in this order; `None` without kubectl.
+pub fn combined(components: &[&str]) -> Option<Objects> {
+    if !*KUBECTL {
+        return None;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let own = folder.path().canonicalize().unwrap();
+    // kustomize takes no absolute paths.
+    let up = "../".repeat(own.components().count() - 1);
+    let deploy = root().join("deploy").canonicalize().unwrap();
+    let at =
+        |path: &str| format!("{up}{}/{path}", deploy.display().to_string().trim_start_matches('/'));
+    let components: Vec<String> =
+        components.iter().map(|name| at(&format!("components/{name}"))).collect();
+    let kustomization = serde_json::json!({
+        "apiVersion": "kustomize.config.k8s.io/v1beta1",
+        "kind": "Kustomization",
+        "resources": [at("base")],
+        "components": components,
+        "images": [{ "name": "localhost/amphipod", "newName": "registry.example.com/amphipod" }],
+    });
+    fs::write(own.join("kustomization.yaml"), kustomization.to_string()).unwrap();
+    Some(Objects::parse(&render(&own)))
+}
+
+/// The names in `deploy/components`.
+pub fn components() -> Vec<String> {
+    let folder = fs::read_dir(root().join("deploy/components")).unwrap();
+    folder.map(|it| it.unwrap().file_name().into_string().unwrap()).collect()
+}
+
 /// `None` without kubectl.
 pub fn read(overlay: &str) -> Option<Objects> {
     static RENDERED: LazyLock<Mutex<HashMap<String, String>>> = LazyLock::new(Mutex::default);
@@ -48,13 +79,15 @@ pub fn read(overlay: &str) -> Option<Objects> {
         return None;
     }
     let mut rendered = RENDERED.lock().unwrap();
-    let text = rendered.entry(overlay.to_owned()).or_insert_with(|| render(overlay));
+    let text = rendered
+        .entry(overlay.to_owned())
+        .or_insert_with(|| render(&root().join("deploy/overlays").join(overlay)));
     Some(Objects::parse(text))
 }
 
-fn render(overlay: &str) -> String {
-    let folder = root().join("deploy/overlays").join(overlay);
+fn render(folder: &Path) -> String {
     let output = Command::new("kubectl").arg("kustomize").arg(folder).output().unwrap();
-    assert!(output.status.success(), "{overlay}: {}", String::from_utf8_lossy(&output.stderr));
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{}: {error}", folder.display());
     String::from_utf8(output.stdout).unwrap()
 }

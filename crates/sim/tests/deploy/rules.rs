@@ -12,12 +12,13 @@ const VERBS: [&str; 3] = ["get", "list", "watch"];
 
 pub fn check(objects: &Objects) -> Vec<String> {
     let mut found = Vec::new();
+    let in_host = objects.of("DaemonSet").any(|it| pod(it)["hostNetwork"] == true);
     for object in &objects.0 {
         let mut wrong = |what: String| found.push(format!("{}: {what}", title(object)));
         match text(&object["kind"]) {
-            "DaemonSet" | "Deployment" => workload(object, &mut wrong),
+            "DaemonSet" | "Deployment" | "StatefulSet" => workload(object, &mut wrong),
             "ClusterRole" | "Role" => role(object, &mut wrong),
-            "SecurityContextConstraints" => constraints(object, &mut wrong),
+            "SecurityContextConstraints" => constraints(object, in_host, &mut wrong),
             _ => {}
         }
     }
@@ -28,8 +29,17 @@ fn workload(workload: &Value, wrong: &mut impl FnMut(String)) {
     let pod = pod(workload);
     let is_agent = workload["kind"] == "DaemonSet";
     let flag = |value: &Value| value == true;
-    if flag(&pod["hostNetwork"]) || flag(&pod["hostIPC"]) {
+    // Component backends. There names of the cluster are asked for only with this policy.
+    let in_host = flag(&pod["hostNetwork"]);
+    if in_host && !(is_agent && pod["dnsPolicy"] == "ClusterFirstWithHostNet")
+        || flag(&pod["hostIPC"])
+    {
         wrong("uses the host's network or IPC".into());
+    }
+    for volume in list(&pod["volumes"]).iter().filter(|it| !it["emptyDir"].is_null()) {
+        if !volume["emptyDir"]["sizeLimit"].is_string() {
+            wrong(format!("volume {} has no limit", text(&volume["name"])));
+        }
     }
     if flag(&pod["hostPID"]) != is_agent {
         wrong("the host's pids are for the agent, and the agent's".into());
@@ -129,12 +139,16 @@ fn role(role: &Value, wrong: &mut impl FnMut(String)) {
     }
 }
 
-fn constraints(object: &Value, wrong: &mut impl FnMut(String)) {
-    for key in
-        ["allowPrivilegedContainer", "allowPrivilegeEscalation", "allowHostNetwork", "allowHostIPC"]
-    {
+fn constraints(object: &Value, in_host: bool, wrong: &mut impl FnMut(String)) {
+    for key in ["allowPrivilegedContainer", "allowPrivilegeEscalation", "allowHostIPC"] {
         if object[key] != false {
             wrong(format!("{key} is not false"));
+        }
+    }
+    // A port of a pod in the host's network is one of the host.
+    for key in ["allowHostNetwork", "allowHostPorts"] {
+        if object[key] != in_host {
+            wrong(format!("{key} is not {in_host}"));
         }
     }
     if !list(&object["allowedCapabilities"]).iter().all(|it| CAPABILITIES.contains(&text(it))) {

@@ -1,6 +1,6 @@
 //! Every field is one that its kind has, of the type that it has there.
 
-use k8s_openapi::api::apps::v1::{DaemonSet, Deployment};
+use k8s_openapi::api::apps::v1::{DaemonSet, Deployment, StatefulSet};
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Service, ServiceAccount};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
@@ -110,6 +110,7 @@ fn of(object: &Value) -> Vec<String> {
         ("v1", "ServiceAccount") => typed::<ServiceAccount>(object),
         ("apps/v1", "DaemonSet") => typed::<DaemonSet>(object),
         ("apps/v1", "Deployment") => typed::<Deployment>(object),
+        ("apps/v1", "StatefulSet") => typed::<StatefulSet>(object),
         ("networking.k8s.io/v1", "NetworkPolicy") => typed::<NetworkPolicy>(object),
         ("policy/v1", "PodDisruptionBudget") => typed::<PodDisruptionBudget>(object),
         ("scheduling.k8s.io/v1", "PriorityClass") => typed::<PriorityClass>(object),

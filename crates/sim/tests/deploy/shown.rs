@@ -3,8 +3,9 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// Of others: kube-state-metrics.
 const OTHERS: [&str; 2] =
@@ -69,6 +70,40 @@ fn alerts_and_dashboards_ask_for_metrics_that_exist() {
     }
     assert_eq!(ids.len(), 3, "{ids:?}");
     assert!(found.is_empty(), "{}", found.join("\n"));
+}
+
+/// With Grafana's variables replaced as Grafana does, each is an expression that Prometheus takes.
+#[test]
+fn dashboards_expressions_are_promql() {
+    if Command::new("promtool").arg("--version").output().is_err() {
+        println!("NOT RUN: no promtool here (Debian: prometheus); expressions are not checked");
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    for file in fs::read_dir(deploy().join("grafana")).unwrap() {
+        let path = file.unwrap().path();
+        let board: Value = serde_json::from_str(&fs::read_to_string(&path).unwrap()).unwrap();
+        let panels = board["panels"].as_array().unwrap().iter();
+        let targets = panels.flat_map(|it| it["targets"].as_array().into_iter().flatten());
+        let interval = ["$__rate_interval", "$__interval", "$__range"];
+        let expressions = targets.map(|it| {
+            let text = it["expr"].as_str().unwrap().to_owned();
+            interval.iter().fold(text, |text, it| text.replace(it, "5m"))
+        });
+        // Different names: promtool warns of the same rule twice.
+        let rules: Vec<Value> = expressions
+            .enumerate()
+            .map(|(n, expr)| json!({ "record": format!("panel:{n}"), "expr": expr }))
+            .collect();
+        assert!(!rules.is_empty(), "{}", path.display());
+        let rules = json!({ "groups": [{ "name": "dashboard", "rules": rules }] });
+        let written = folder.path().join("rules.json");
+        fs::write(&written, rules.to_string()).unwrap();
+        let checked = Command::new("promtool").args(["check", "rules"]).arg(&written).output();
+        let checked = checked.unwrap();
+        let error = String::from_utf8_lossy(&checked.stderr);
+        assert!(checked.status.success(), "{}: {error}", path.display());
+    }
 }
 
 #[test]

@@ -130,7 +130,12 @@ fn failures_and_drops_count_wherever_they_are_seen() {
         packets: Some(3),
         ..step(Event::Failed, Way::Ingress, cart, redis)
     };
-    let lines = [failed.clone(), failed, drop];
+    let routine = |reason: &str, to: &str| {
+        let destination = End { ip: Some(to.parse().unwrap()), ..drop.destination.clone() };
+        Line { reason: Some(reason.into()), destination, ..drop.clone() }
+    };
+    let flooded = routine("OTHERHOST", "10.0.0.2");
+    let lines = [failed.clone(), failed, flooded, routine("NO_SOCKET", "ff02::16"), drop];
     check(&lines, Counts { failures: 2, drops: 3, ..Counts::default() });
     let (window, end) = filled(&lines);
     let snapshot = Snapshot::new(&window, end, Group::Workload, Sort::Failures, "");
@@ -257,4 +262,23 @@ shop/cart  shop/pay          0B       0     0.1       0        -       0
     assert_eq!(json["pairs"][0]["bytes_per_second"], 1234.0);
     assert_eq!(json["pairs"][0]["rtt_us"], 100);
     assert_eq!(json["failures"][0]["error"], "ECONNREFUSED");
+}
+
+#[test]
+fn text_is_a_screenful() {
+    let lines: Vec<Line> = (0..25)
+        .map(|n| {
+            let to = pod(&format!("b{n:02}-1"), "10.0.0.2");
+            let failed = step(Event::Failed, Way::Egress, pod("a-1", "10.0.0.1"), to);
+            Line { error: Some("ETIMEDOUT".into()), ..failed }
+        })
+        .collect();
+    let (window, end) = filled(&lines);
+    let snapshot = Snapshot::new(&window, end, Group::Workload, Sort::Failures, "");
+    let text = snapshot.text();
+    let lines: Vec<&str> = text.lines().collect();
+    assert_eq!(lines.len(), 1 + 20 + 1 + 10 + 1, "{text}");
+    assert_eq!(lines[21], "... and 5 more pairs; -o json has all");
+    assert_eq!(lines[32], "... and 15 more failures; -o json has all");
+    assert_eq!(snapshot.pairs.len(), 25);
 }

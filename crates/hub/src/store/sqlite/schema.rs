@@ -75,6 +75,8 @@ const CHECKPOINT_PAGES: i64 = 2000;
 
 pub fn tune(connection: &Connection) -> rusqlite::Result<()> {
     connection.busy_timeout(BUSY)?;
+    // Where the root file system cannot be written there is no folder for temporary files.
+    connection.pragma_update(None, "temp_store", "MEMORY")?;
     connection.pragma_update(None, "cache_size", -4096)
 }
 
