@@ -38,8 +38,9 @@ impl Claims {
     }
 }
 
-/// Addresses of which it is remembered when they were let go.
+/// Addresses of which it is remembered when they were let go, and for how long: agents ask about what has just happened.
 const RELEASED: usize = 16_384;
+const RELEASED_NS: u64 = 3_600_000_000_000;
 
 #[derive(Debug, Default)]
 pub struct Addresses {
@@ -96,11 +97,15 @@ impl Addresses {
     }
 
     fn remember(&mut self, ip: IpAddr, now: Timestamp) {
-        if self.order.len() >= RELEASED
-            && let Some((then, oldest)) = self.order.pop_front()
-            && self.released.get(&oldest) == Some(&then)
-        {
-            self.released.remove(&oldest);
+        // Two for each that comes are enough to get rid of all.
+        for _ in 0..2 {
+            let is_full = self.order.len() >= RELEASED;
+            let goes = |(then, _): &mut (Timestamp, _)| is_full || now.0 > then.0 + RELEASED_NS;
+            if let Some((then, oldest)) = self.order.pop_front_if(goes)
+                && self.released.get(&oldest) == Some(&then)
+            {
+                self.released.remove(&oldest);
+            }
         }
         self.released.insert(ip, now);
         self.order.push_back((now, ip));
@@ -144,6 +149,22 @@ mod tests {
         assert_eq!(addresses.released(ip), Some(Timestamp(5)));
         addresses.release(ip, Claim::Pod(3), Timestamp(7));
         assert_eq!((addresses.len(), addresses.released(ip)), (0, Some(Timestamp(7))));
+    }
+
+    #[test]
+    fn what_is_long_past_is_forgotten() {
+        let mut addresses = Addresses::default();
+        let mut let_go = |number: u32, seconds: u64| {
+            let ip = IpAddr::from(number.to_be_bytes());
+            addresses.claim(ip, Claim::Pod(number));
+            addresses.release(ip, Claim::Pod(number), Timestamp(seconds * 1_000_000_000));
+            (addresses.released.len(), addresses.order.len())
+        };
+        (0..10).for_each(|number| drop(let_go(number, u64::from(number))));
+        assert_eq!(let_go(10, 3_600), (11, 11));
+        assert_eq!(let_go(11, 3_700), (10, 10), "two at a time");
+        (12..20).for_each(|number| drop(let_go(number, 3_700)));
+        assert_eq!(let_go(20, 3_700), (11, 11));
     }
 
     #[test]
