@@ -23,6 +23,8 @@ const AGENTS: usize = 1100;
 /// So long they report before it is measured, and meanwhile.
 const BEFORE: Duration = Duration::from_secs(20);
 const MEASURED_S: u64 = 40;
+/// Two intervals.
+const TOLD: Duration = Duration::from_secs(20);
 /// Until the first batch is stored.
 const ACKNOWLEDGED_S: f64 = 60.0;
 const MEGABYTE: f64 = (1 << 20) as f64;
@@ -60,6 +62,12 @@ pub fn run(lab: &Lab) -> Result<Findings> {
     let memory = hub.peak_memory()? / MEGABYTE;
 
     lab.say("reports: killed");
+    // While rows wait to be stored: else it would be measured when agents tell of the next interval.
+    let waiting = lab.interrupt.poll(TOLD, || {
+        let told = agents.reported(&Order::Reported { seconds: 0.0 })?;
+        Ok((told.rows_stored < told.rows_sent).then_some(()))
+    })?;
+    waiting.with_context(|| format!("no agent told anything for {} s", TOLD.as_secs()))?;
     // As kill -9 does.
     drop(hub);
     agents.reported(&Order::Reported { seconds: 0.0 })?;

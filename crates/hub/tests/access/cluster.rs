@@ -137,7 +137,8 @@ impl Cluster {
     }
 
     /// One interval of every pair of workloads, of which 3 rows are missing.
-    pub fn tell(&self) {
+    #[must_use = "the node is not connected any more when it is dropped"]
+    pub fn tell(&self) -> (mpsc::Sender<wire::Report>, Streaming<wire::Ack>) {
         let acknowledged = async {
             let (out, reports) = mpsc::channel(4);
             for kind in [report::Kind::Introduction(introduction()), report::Kind::Batch(batch())] {
@@ -147,8 +148,9 @@ impl Cluster {
             let acks = client.report(ReceiverStream::new(reports)).await.unwrap();
             let mut acks = acks.into_inner();
             while acks.message().await.unwrap().unwrap().sequence < 1 {}
+            (out, acks)
         };
-        self.runtime.block_on(async { tokio::time::timeout(SOON, acknowledged).await }).unwrap();
+        self.runtime.block_on(async { tokio::time::timeout(SOON, acknowledged).await }).unwrap()
     }
 
     /// An agent that can be asked for records.

@@ -29,7 +29,7 @@ fn with<T>(message: T, authorization: &str) -> Request<T> {
 #[test]
 fn a_client_shows_a_token_and_is_told_of_what_it_may_see() {
     let cluster = cluster(SERVED);
-    cluster.tell();
+    let _agent = cluster.tell();
     let (out, mut questions) = cluster.observed();
     cluster.runtime.block_on(async {
         let mut client = ObserverClient::new(channel(cluster.app.hubble_address().unwrap()).await);

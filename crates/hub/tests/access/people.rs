@@ -85,7 +85,7 @@ fn edges(cluster: &Cluster, token: &str, path: &str) -> BTreeSet<String> {
 fn everybody_sees_the_namespaces_whose_pods_they_may_list() {
     log::keep();
     let cluster = cluster(TOKENS);
-    cluster.tell();
+    let _agent = cluster.tell();
     let set = |names: &[&str]| names.iter().map(|it| (*it).to_owned()).collect::<BTreeSet<_>>();
     let of_kim = set(&["cart db", "cart hidden", "hidden cart", "cart example.org"]);
     assert_eq!(edges(&cluster, KIM, "/api/v1/graph"), of_kim);
