@@ -9,6 +9,7 @@ mod network;
 mod term;
 
 pub use network::Network;
+pub use term::is_label;
 
 use crate::{Record, Scope, Timestamp};
 use term::{Side, Term};

@@ -11,7 +11,7 @@ use tonic_prost::ProstCodec;
 /// Each stream has two or three buffers, and keeps them: a hub has thousands of streams that are idle nearly always. They
 /// grow by this much at least.
 const BUFFER_BYTES: usize = 256;
-/// When so much is encoded the connection is given it: streams keep a buffer of the size of the largest that they were given.
+/// Encoded messages that are given to the connection together. A stream keeps a buffer as large as the most that it gave.
 const YIELD_BYTES: usize = 1 << 10;
 
 pub struct Codec<T, U>(PhantomData<(T, U)>);

@@ -10,7 +10,7 @@ export interface Measure {
   title: string;
   bad: boolean;
   /** Of what is bad: the measures whose sum it is a share of; none: any of it is a failure. */
-  of?: string[];
+  of: string[];
 }
 
 export interface Distribution {

@@ -104,7 +104,7 @@ describe("measures", () => {
     const values = { connections: 30, failures: 10, lookups: 40, lookup_failures: 10 };
     const share = (name: string, of: Record<string, number>) => {
       const measure = MEASURES.find((one) => one.name === name)!;
-      return shareOf(of[name]!, measure.of ?? [], (part) => of[part]);
+      return shareOf(of[name]!, measure.of, (part) => of[part]);
     };
     expect(share("failures", values)).toBe(0.25);
     expect(share("lookup_failures", values)).toBe(0.25);
@@ -120,6 +120,7 @@ describe("measures", () => {
       type: "sum",
       title: "Energy",
       bad: false,
+      of: [],
     };
     expect(preferred([energy])).toBe(energy);
     expect(judge(energy, 5, {}, 0.01)).toBe("good");

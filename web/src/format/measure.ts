@@ -57,7 +57,7 @@ export function judge(
 ): Health {
   if (value === undefined || Number.isNaN(value)) return "unknown";
   if (!measure.bad || value <= 0) return "good";
-  const share = shareOf(value, measure.of ?? [], (name) => numberOf(values?.[name]));
+  const share = shareOf(value, measure.of, (name) => numberOf(values?.[name]));
   // Of something, but of what is not known: that something is wrong must still be seen.
   if (share === undefined) return "failing";
   return share >= threshold ? "failing" : share >= threshold * STRAIN ? "strained" : "good";

@@ -52,7 +52,7 @@ export function EdgeTable(props: {
       const column = columnOf(table, one.name, kept);
       if (!column) return [];
       const weights = columnOf(table, one.name, "count")?.now;
-      const parts = (one.of ?? []).flatMap((name) => columnOf(table, name) ?? []);
+      const parts = one.of.flatMap((name) => columnOf(table, name) ?? []);
       const now = (edge: number) => merge(rowsOf(scene, edge), column.now, column.statistic, weights);
       const made: Column<number>[] = [
         {

@@ -30,7 +30,7 @@ export function failuresOf(table: Table, scene: Scene, measures: readonly Measur
       if (rows.length === 0) return [];
       const sums = Object.fromEntries(totals(table, rows, measures).map((one) => [one.measure.name, one.now]));
       const value = numberOf(sums[measure.name])!;
-      return [{ edge, measure, value, share: shareOf(value, measure.of ?? [], (name) => sums[name]) }];
+      return [{ edge, measure, value, share: shareOf(value, measure.of, (name) => sums[name]) }];
     });
     const [reason] = reasons.sort(byShare);
     if (reason) found.push(reason);

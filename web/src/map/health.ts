@@ -12,7 +12,7 @@ export const FAILING = 2;
 export function healthBy(table: Table, measure: Measure, threshold: number): ((row: number) => number) | undefined {
   const bad = measure.bad ? columnOf(table, measure.name) : undefined;
   if (!bad) return undefined;
-  const whole = (measure.of ?? []).flatMap((name) => columnOf(table, name)?.now ?? []);
+  const whole = measure.of.flatMap((name) => columnOf(table, name)?.now ?? []);
   return (row) => {
     const value = bad.now[row]!;
     if (!(value > 0)) return GOOD;

@@ -26,7 +26,15 @@ describe("filters", () => {
   });
 
   test("kinds are those of the measures", () => {
-    const measure = (kind: string) => ({ name: kind, kind, unit: "", type: "sum" as const, title: "", bad: false });
+    const measure = (kind: string) => ({
+      name: kind,
+      kind,
+      unit: "",
+      type: "sum" as const,
+      title: "",
+      bad: false,
+      of: [],
+    });
     expect(kindsOf(["flow", "dns", "flow", "request"].map(measure))).toEqual(["flow", "dns", "request"]);
   });
 

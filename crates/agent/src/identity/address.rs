@@ -34,6 +34,10 @@ pub enum Who {
 }
 
 impl Who {
+    fn is_seen(&self) -> bool {
+        matches!(self, Self::Pod { seen: true, .. })
+    }
+
     fn precedence(&self) -> u8 {
         match self {
             Self::Pod { .. } => 0,
@@ -161,7 +165,7 @@ impl Addresses {
             return false;
         }
         let claims = &mut self.addresses.entry(ip).or_default().claims;
-        let seen = matches!(who, Who::Pod { seen: true, .. });
+        let seen = who.is_seen();
         if let Some(claim) =
             claims.iter_mut().find(|claim| claim.until.is_none() && same(&claim.who, who))
         {
@@ -196,12 +200,13 @@ impl Addresses {
         let claims = &mut address.claims;
         if claims.len() >= MAX_CLAIMS {
             // A service's address is seen at each pod that comes to stand behind it.
-            let is_seen = |claim: &Claim| matches!(claim.who, Who::Pod { seen: true, .. });
             let ended = claims.iter().position(|claim| claim.until.is_some());
-            let victim = ended.or_else(|| claims.iter().position(is_seen)).unwrap_or_else(|| {
-                self.evicted += 1;
-                0
-            });
+            let victim = ended
+                .or_else(|| claims.iter().position(|claim| claim.who.is_seen()))
+                .unwrap_or_else(|| {
+                    self.evicted += 1;
+                    0
+                });
             let claim = claims.remove(victim);
             if matches!(claim.who, Who::Pod { .. }) {
                 leave(&mut self.neighbourhoods, ip);
@@ -210,7 +215,7 @@ impl Addresses {
         if matches!(claim.who, Who::Pod { .. }) {
             *self.neighbourhoods.entry(neighbourhood(ip)).or_default() += 1;
         }
-        let fades = matches!(claim.who, Who::Pod { seen: true, .. });
+        let fades = claim.who.is_seen();
         if fades && !std::mem::replace(&mut address.queued, true) {
             self.fading.push_back((claim.touched, ip));
         }
@@ -326,7 +331,7 @@ impl Addresses {
                     identity: identity.clone(),
                     local: *local,
                     answered: *answered,
-                    seen: matches!(who, Who::Pod { seen: true, .. }),
+                    seen: who.is_seen(),
                 };
             }
             None => {}
@@ -362,7 +367,7 @@ impl Addresses {
         let claims = claims
             .iter()
             .filter(|claim| claim.tells_of(start))
-            .filter(|claim| !service || !matches!(claim.who, Who::Pod { seen: true, .. }));
+            .filter(|claim| !service || !claim.who.is_seen());
         claims.min_by_key(|claim| {
             let (first, held) = (claim.overlaps(&(start..=start)), claim.overlaps(times));
             let age = u64::MAX - claim.since.0;
@@ -381,7 +386,7 @@ impl Addresses {
             address.claims.retain(|claim| {
                 let limit = match (&claim.until, &claim.who) {
                     (Some(_), _) => ENDED,
-                    (None, Who::Pod { seen: true, .. }) => SEEN,
+                    (None, who) if who.is_seen() => SEEN,
                     (None, _) => return true,
                 };
                 let gone = at.since(claim.touched) >= limit;

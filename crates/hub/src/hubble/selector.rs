@@ -106,9 +106,7 @@ impl Term {
             Some((source, key)) => (Some(source.into()), key),
             None => (None, key),
         };
-        let valid = |byte: u8| byte.is_ascii_alphanumeric() || b"-._/".contains(&byte);
-        let values_valid = values.iter().flatten().all(|it| !it.contains('='));
-        (!key.is_empty() && key.bytes().all(valid) && values_valid).then(|| Self {
+        model::filter::is_label(key, values.iter().flatten().map(|it| &**it)).then(|| Self {
             source,
             key: key.into(),
             values,

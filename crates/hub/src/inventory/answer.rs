@@ -10,7 +10,7 @@ use super::container::{ContainerId, ContainerKind};
 use super::key::{Key, Str};
 use super::object::{Claim, Node, Pod, Service};
 use super::store::Store;
-use super::template::Pairs;
+use super::strings::Pairs;
 
 /// Where the API server's own service is.
 const KUBERNETES: (&str, &str) = ("default", "kubernetes");

@@ -139,6 +139,16 @@ impl Member {
         gone.into_iter().for_each(|ip| interests.forget(ip, self.id));
     }
 
+    /// The next thing to send, once there is something. Nothing is lost if it is not waited for.
+    pub async fn next(&mut self) -> Outgoing {
+        loop {
+            if let Some(outgoing) = self.outgoing() {
+                return outgoing;
+            }
+            self.mailbox.filled().await;
+        }
+    }
+
     /// What is to be sent now; nothing if the agent knows everything.
     pub fn outgoing(&mut self) -> Option<Outgoing> {
         // No writer may come between what is taken and the number that stands for all before it.
@@ -184,11 +194,6 @@ impl Member {
         counters.batches.fetch_add(1, Ordering::Relaxed);
         counters.items.fetch_add(parcel.len() as u64, Ordering::Relaxed);
         counters.item_bytes.fetch_add(parcel.bytes() as u64, Ordering::Relaxed);
-    }
-
-    /// Returns when there may be something to send.
-    pub async fn news(&self) {
-        self.mailbox.filled().await;
     }
 }
 

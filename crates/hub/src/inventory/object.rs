@@ -8,9 +8,9 @@ use reflector::{OwnerReference, Phase};
 
 use super::container::{ContainerId, ContainerKind};
 use super::key::Str;
-use super::strings::Strings;
+use super::strings::{Pairs, Strings};
 use super::table::{Id, Named};
-use super::template::{Owned, Pairs, Port, Template, pairs};
+use super::template::{Owned, Port, Template};
 use super::uid::Uid;
 
 #[derive(Clone, Debug, PartialEq)]
@@ -90,7 +90,7 @@ impl Pod {
         let workload = workload(&pod.name, &pod.node, pod.owner.as_ref());
         let owner = pod.owner.map(|it| {
             let (kind, api_group) = (strings.text(it.kind), strings.text(it.api_group));
-            strings.owners.share(Arc::new(Owned { kind, api_group, uid: Uid::new(&it.uid) }))
+            strings.owners.share(Arc::new(Owned { kind, api_group, uid: Uid::from(&*it.uid) }))
         });
         let ports = pod.ports.into_iter().map(|it| Port {
             name: strings.texts.share(it.name),
@@ -101,13 +101,13 @@ impl Pod {
         let template = Template {
             namespace: strings.text(pod.namespace),
             owner,
-            labels: pairs(pod.labels, strings),
-            annotations: pairs(pod.annotations, strings),
+            labels: strings.pairs(pod.labels),
+            annotations: strings.pairs(pod.annotations),
             ports: strings.ports.share(ports),
             containers: strings.kinds.share(kinds.into()),
         };
         Self {
-            uid: Uid::new(&pod.uid),
+            uid: Uid::from(&*pod.uid),
             name: pod.name,
             node: strings.text(pod.node),
             ips: pod.ips.into(),
@@ -182,7 +182,7 @@ impl Slice {
 
 impl Namespace {
     pub fn new(namespace: reflector::Namespace, strings: &mut Strings) -> Self {
-        Self { name: strings.text(namespace.name), labels: pairs(namespace.labels, strings) }
+        Self { name: strings.text(namespace.name), labels: strings.pairs(namespace.labels) }
     }
 }
 
@@ -193,7 +193,7 @@ impl Owner {
             None => Workload { kind: owner.kind, name: owner.name.clone() },
         };
         Self {
-            uid: Uid::new(&owner.uid),
+            uid: Uid::from(&*owner.uid),
             namespace: strings.text(owner.namespace),
             name: owner.name,
             workload: strings.workloads.share(workload.into()),
@@ -255,6 +255,48 @@ mod tests {
     #[test]
     fn a_pod_takes_no_more_than_it_must() {
         assert!(size_of::<Pod>() <= 120, "{}", size_of::<Pod>());
+    }
+
+    #[test]
+    fn pods_of_a_workload_have_one_template() {
+        let mut strings = Strings::default();
+        let mut pod = |name: &str, set: &str, app: &str| {
+            let container = |name: &str| reflector::Container {
+                name: name.into(),
+                image: "registry/app:1".into(),
+                id: Some(format!("{name}-id").into()),
+            };
+            let told = reflector::Pod {
+                uid: name.into(),
+                namespace: "shop".into(),
+                name: name.into(),
+                owner: Some(OwnerReference {
+                    kind: "ReplicaSet".into(),
+                    name: set.into(),
+                    uid: set.into(),
+                    controller: true,
+                    api_group: "apps".into(),
+                }),
+                labels: vec![("app".into(), app.into())],
+                containers: vec![container("app"), container("sidecar")],
+                node: "n1".into(),
+                ips: vec![],
+                host_network: false,
+                phase: Phase::Running,
+                annotations: vec![],
+                ports: vec![],
+                started_at: None,
+                deleted: false,
+            };
+            Pod::new(told, &mut strings)
+        };
+        let (one, two) = (pod("web-a", "web-1", "web"), pod("web-b", "web-1", "web"));
+        assert!(Arc::ptr_eq(&one.template, &two.template));
+        let kinds: Vec<&str> = one.containers().map(|(_, kind)| &*kind.name).collect();
+        assert_eq!(kinds, ["app", "sidecar"]);
+        for other in [pod("web-c", "web-2", "web"), pod("web-d", "web-1", "api")] {
+            assert!(one.template != other.template);
+        }
     }
 
     #[test]

@@ -45,11 +45,14 @@ impl<T: ?Sized + Eq + Hash> Shared<T> {
     }
 }
 
+/// Labels or annotations.
+pub type Pairs = Arc<[(Arc<str>, Arc<str>)]>;
+
 /// Of each kind of value that repeats.
 #[derive(Debug, Default)]
 pub struct Strings {
     pub texts: Shared<str>,
-    pub pairs: Shared<[(Arc<str>, Arc<str>)]>,
+    pairs: Shared<[(Arc<str>, Arc<str>)]>,
     pub workloads: Shared<model::Workload>,
     pub owners: Shared<Owned>,
     pub containers: Shared<ContainerKind>,
@@ -61,6 +64,12 @@ pub struct Strings {
 impl Strings {
     pub fn text(&mut self, text: Arc<str>) -> Arc<str> {
         self.texts.share(text)
+    }
+
+    pub fn pairs(&mut self, pairs: Vec<(Arc<str>, Arc<str>)>) -> Pairs {
+        let pairs = pairs.into_iter().map(|(key, value)| (self.text(key), self.text(value)));
+        let pairs: Pairs = pairs.collect();
+        self.pairs.share(pairs)
     }
 
     pub fn len(&self) -> usize {

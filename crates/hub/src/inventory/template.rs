@@ -7,10 +7,8 @@ use reflector::Protocol;
 
 use super::container::ContainerKind;
 use super::key::Str;
-use super::strings::Strings;
+use super::strings::Pairs;
 use super::uid::Uid;
-
-pub type Pairs = Arc<[(Str, Str)]>;
 
 /// All of its parts are shared themselves, so that equal ones are the same.
 #[derive(Clone, Debug)]
@@ -65,13 +63,4 @@ impl Hash for Template {
     fn hash<H: Hasher>(&self, state: &mut H) {
         self.parts().hash(state);
     }
-}
-
-/// With each text held once.
-pub fn pairs(pairs: Vec<(Str, Str)>, strings: &mut Strings) -> Pairs {
-    let pairs = pairs
-        .into_iter()
-        .map(|(key, value)| (strings.texts.share(key), strings.texts.share(value)));
-    let pairs: Pairs = pairs.collect();
-    strings.pairs.share(pairs)
 }

@@ -55,20 +55,15 @@ impl Spans {
     ) -> Result<Vec<Arc<Block>>, Error> {
         let span_s = SPANS_S[level as usize];
         if span_s == 0 {
-            let mut parts = Together::new(level, times_s.start);
-            store.each(level, times_s, &mut |block| parts.push(block))?;
-            return Ok(parts.as_they_are().blocks);
+            return Ok(read(store, level, times_s)?.as_they_are().blocks);
         }
         self.kept_or(store, level, times_s.clone(), || {
             pieces(level, times_s, span_s, |piece, parts| {
                 if piece.end - piece.start < span_s {
                     return store.each(level, piece, &mut |block| parts.push(block));
                 }
-                let span = self.kept_or(store, level, piece.clone(), || {
-                    let mut parts = Together::new(level, piece.start);
-                    store.each(level, piece, &mut |block| parts.push(block))?;
-                    Ok(parts)
-                })?;
+                let span =
+                    self.kept_or(store, level, piece.clone(), || read(store, level, piece))?;
                 span.into_iter().for_each(|block| parts.push(block));
                 Ok(())
             })
@@ -112,6 +107,12 @@ impl Spans {
     fn kept(&self) -> MutexGuard<'_, Kept> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn read(store: &dyn Store, level: Level, times_s: Range<u64>) -> Result<Together, Error> {
+    let mut parts = Together::new(level, times_s.start);
+    store.each(level, times_s, &mut |block| parts.push(block))?;
+    Ok(parts)
 }
 
 /// All of `times_s`, piece by piece, added up by two threads: a hub has two for such work.

@@ -39,7 +39,7 @@ pub struct Agents {
     syncs: Arc<Semaphore>,
     cancel: CancellationToken,
     sessions: TaskTracker,
-    /// What is told over them is made as agents take it.
+    /// Those of [`session::tell`]: made as agents take what they are told, so that a stop waits for them only so long.
     streams: TaskTracker,
     pub counters: Counters,
 }

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::future::{FutureExt, ready};
+use futures_util::future::ready;
 use futures_util::stream::{self, Stream, StreamExt, TryStreamExt};
 use proto::wire::to_agent::Kind as Said;
 use proto::wire::to_hub::Kind as Asking;
@@ -37,9 +37,8 @@ pub fn tell(
     let begins = stream::once(Box::pin(Session::begin(agents.clone(), proven, asks)));
     let told = begins.map_ok(|session| stream::try_unfold(Box::new(session), Session::told));
     let told = told.try_flatten();
-    let last = stream::iter([()])
-        .filter_map(move |()| ready(agents.cancel.is_cancelled().then(|| Ok(drain(&agents)))));
-    told.take_until(cancelled).chain(last)
+    let last = async move { agents.cancel.is_cancelled().then(|| Ok(drain(&agents))) };
+    told.take_until(cancelled).chain(stream::once(last).filter_map(ready))
 }
 
 fn drain(agents: &Agents) -> ToAgent {
@@ -160,22 +159,14 @@ impl Session {
         // The connection writes what was said before: it keeps a place for each frame that ever waited with it.
         tokio::task::yield_now().await;
         loop {
-            // What the agent no longer wants is not sent.
-            while let Some(asked) = self.asks.message().now_or_never() {
-                match asked? {
-                    Some(asked) => self.hear(asked)?,
-                    None => return Ok(None),
-                }
-            }
-            if let Some(outgoing) = self.member.outgoing() {
-                return Ok(Some((self.say(outgoing), self)));
-            }
             tokio::select! {
+                // What the agent no longer wants is not sent.
+                biased;
                 asked = self.asks.message() => match asked? {
                     Some(asked) => self.hear(asked)?,
                     None => return Ok(None),
                 },
-                () = self.member.news() => {}
+                outgoing = self.member.next() => return Ok(Some((self.say(outgoing), self))),
             }
         }
     }

@@ -231,6 +231,14 @@ fn long_kind(kind: &str) -> &str {
     }
 }
 
+/// Whether a label can have this key and any of these values, by what Kubernetes allows: `a=b=c` and `app in (a)` never hold.
+pub fn is_label<'a>(key: &str, values: impl IntoIterator<Item = &'a str>) -> bool {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-._/".contains(&byte);
+    !key.is_empty()
+        && key.bytes().all(allowed)
+        && values.into_iter().all(|value| !value.contains('='))
+}
+
 impl Label {
     fn parse(text: &str) -> Option<Self> {
         let (key, value, not) = if let Some((key, value)) = text.split_once("!=") {
@@ -242,11 +250,7 @@ impl Label {
         } else {
             (text, None, false)
         };
-        // What Kubernetes allows in a key, and not in a value: `a=b=c` and `app in (a)` would never hold.
-        let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-._/".contains(&byte);
-        let valid = !key.is_empty() && key.bytes().all(allowed);
-        let valid = valid && value.is_none_or(|it| !it.contains('='));
-        valid.then(|| Self { key: key.into(), value: value.map(Into::into), not })
+        is_label(key, value).then(|| Self { key: key.into(), value: value.map(Into::into), not })
     }
 
     fn holds(&self, identity: &Identity) -> bool {
