@@ -65,7 +65,8 @@ impl App {
         let https = config.tls.as_ref().map(|it| server(it, false, &[tls::HTTP1])).transpose()?;
         let hubble_tls = config.hubble.as_ref().and_then(|it| it.tls.as_ref());
         let hubble_tls = hubble_tls.map(|it| server(it, false, &[tls::HTTP2])).transpose()?;
-        let inventory = Inventory::new(config.inventory.log_entries, config.inventory.broadcast);
+        let config::Inventory { log_entries, remember, broadcast, .. } = config.inventory;
+        let inventory = Inventory::new(log_entries, remember, broadcast);
         let access = Arc::new(Access::new(&config, inventory.clone())?);
         let replicas = Replicas::new(&config)?;
         let (agents, agents_at) = bind(config.inventory.listen, "inventory.listen")?;

@@ -7,7 +7,7 @@ mod inventory;
 mod parcel;
 
 pub use codec::Codec;
-pub use dictionary::{Defined, Dictionary, Unsound};
+pub use dictionary::{Defined, Dictionary, Unsound, define, defined};
 pub use inventory::{Malformed, change, ip, ip_bytes, item};
 pub use parcel::{Parcel, items};
 

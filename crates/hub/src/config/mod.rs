@@ -91,6 +91,8 @@ pub struct Inventory {
     /// Plain text is allowed beyond this host.
     pub insecure: bool,
     pub log_entries: usize,
+    /// Of addresses that were let go.
+    pub remember: Duration,
     pub max_agents: usize,
     pub max_addresses: usize,
     pub syncs: usize,
@@ -176,6 +178,7 @@ fn inventory(raw: raw::Inventory) -> Result<Inventory, Error> {
                         proves its node; or inventory.insecure = true to tell anybody anything";
         return Err(wrong("inventory.listen", quoted(&raw.listen), expected));
     }
+    let second = Duration::from_secs(1);
     let audience = Some(raw.audience).filter(|_| raw.tokens);
     if audience.as_deref() == Some("") {
         let expected = "the audience of agents' tokens, such as \"amphipod-hub\"";
@@ -187,6 +190,7 @@ fn inventory(raw: raw::Inventory) -> Result<Inventory, Error> {
         audience,
         insecure: raw.insecure,
         log_entries: count("inventory.log_entries", raw.log_entries, 16..=1 << 24)? as usize,
+        remember: span("inventory.remember", &raw.remember, second..=24 * 3600 * second)?,
         max_agents: count("inventory.max_agents", raw.max_agents, 1..=1 << 17)? as usize,
         max_addresses: count("inventory.max_addresses", raw.max_addresses, 16..=1 << 18)? as usize,
         syncs: count("inventory.syncs", raw.syncs, 1..=4096)? as usize,

@@ -110,6 +110,9 @@ section!(Inventory {
     insecure: bool = false,
     /// Newest changes that are kept: an agent that comes back within them is told the difference only.
     log_entries: u64 = 131_072_u32,
+    /// For how long it is known until when an address was somebody's: connections outlive pods, and the next pod gets
+    /// the address at once.
+    remember: String = "1h",
     /// Agents at once.
     max_agents: u64 = 10_000_u32,
     /// Addresses that one agent can ask for.

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use model::row::Key;
 use proto::columns::{Malformed, Reader, Sum, decompress, merge};
 use proto::{Defined, Unsound};
 
@@ -40,17 +41,9 @@ impl Understood {
     ) -> Result<Batch, Misunderstood> {
         let Self(defined) = self;
         if let Some(told) = it.definitions {
-            let ids: Vec<u32> = told.keys.iter().map(|key| key.id).collect();
-            let mut keys = Vec::with_capacity(ids.len());
-            // Their numbers follow when all are known.
-            let later = |key| {
-                keys.push(key);
-                u32::MAX
-            };
-            defined.take_sharing(told, |texts| catalogue.share(texts), later)?;
-            for (id, number) in ids.into_iter().zip(catalogue.numbers(keys)) {
-                defined.set(id, number);
-            }
+            let reset = told.reset;
+            let (ids, keys): (Vec<u32>, Vec<Key>) = proto::defined(told)?.into_iter().unzip();
+            defined.take(reset, ids.into_iter().zip(catalogue.numbers(keys)).collect())?;
         }
         let columns = decompress(&it.columns, it.columns_bytes as usize)?;
         let mut batch = Batch {

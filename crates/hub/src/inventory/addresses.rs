@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::net::{IpAddr, Ipv6Addr};
+use std::time::Duration;
 
 use hashbrown::HashMap;
 use hashbrown::hash_map::Entry;
@@ -38,19 +39,29 @@ impl Claims {
     }
 }
 
-/// Addresses of which it is remembered when they were let go, and for how long: agents ask about what has just happened.
+/// Addresses of which it is remembered when they were let go.
 const RELEASED: usize = 16_384;
-const RELEASED_NS: u64 = 3_600_000_000_000;
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Addresses {
     /// By address, as [`mapped`] has it.
     claims: HashMap<Ipv6Addr, Claims>,
     released: HashMap<IpAddr, Timestamp>,
     order: VecDeque<(Timestamp, IpAddr)>,
+    remember_ns: u64,
 }
 
 impl Addresses {
+    /// `remember`: for how long it is known when an address was let go.
+    pub fn new(remember: Duration) -> Self {
+        Self {
+            claims: HashMap::new(),
+            released: HashMap::new(),
+            order: VecDeque::new(),
+            remember_ns: u64::try_from(remember.as_nanos()).unwrap_or(u64::MAX),
+        }
+    }
+
     pub fn len(&self) -> usize {
         self.claims.len()
     }
@@ -100,7 +111,9 @@ impl Addresses {
         // Two for each that comes are enough to get rid of all.
         for _ in 0..2 {
             let is_full = self.order.len() >= RELEASED;
-            let goes = |(then, _): &mut (Timestamp, _)| is_full || now.0 > then.0 + RELEASED_NS;
+            let goes = |(then, _): &mut (Timestamp, _)| {
+                is_full || now.0 > then.0.saturating_add(self.remember_ns)
+            };
             if let Some((then, oldest)) = self.order.pop_front_if(goes)
                 && self.released.get(&oldest) == Some(&then)
             {
@@ -124,6 +137,8 @@ pub fn mapped(ip: IpAddr) -> Ipv6Addr {
 mod tests {
     use super::*;
 
+    const HOUR: Duration = Duration::from_secs(3600);
+
     #[test]
     fn an_address_takes_32_bytes() {
         assert_eq!(size_of::<(Ipv6Addr, Claims)>(), 32);
@@ -131,7 +146,7 @@ mod tests {
 
     #[test]
     fn claims_come_and_go_one_by_one() {
-        let mut addresses = Addresses::default();
+        let mut addresses = Addresses::new(HOUR);
         let ip: IpAddr = "10.0.0.1".parse().unwrap();
         let claims = [Claim::Pod(1), Claim::Slice(2), Claim::Pod(3)];
         for claim in claims {
@@ -153,7 +168,7 @@ mod tests {
 
     #[test]
     fn what_is_long_past_is_forgotten() {
-        let mut addresses = Addresses::default();
+        let mut addresses = Addresses::new(HOUR);
         let mut let_go = |number: u32, seconds: u64| {
             let ip = IpAddr::from(number.to_be_bytes());
             addresses.claim(ip, Claim::Pod(number));
@@ -173,7 +188,7 @@ mod tests {
 
     #[test]
     fn what_is_remembered_is_bounded() {
-        let mut addresses = Addresses::default();
+        let mut addresses = Addresses::new(HOUR);
         for number in 0..3 * RELEASED as u32 {
             let ip = IpAddr::from(number.to_be_bytes());
             addresses.claim(ip, Claim::Pod(number));

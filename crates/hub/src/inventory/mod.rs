@@ -26,6 +26,7 @@ mod wanted;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
+use std::time::Duration;
 
 use model::Timestamp;
 use proto::wire;
@@ -94,11 +95,12 @@ pub struct Totals {
 }
 
 impl Inventory {
-    /// `broadcast`: every agent is told of everything, to measure what that costs.
-    pub fn new(log_entries: usize, broadcast: bool) -> Arc<Self> {
+    /// `remember`: for how long it is known who had an address before. `broadcast`: every agent is told of everything, to
+    /// measure what that costs.
+    pub fn new(log_entries: usize, remember: Duration, broadcast: bool) -> Arc<Self> {
         let epoch = fastrand::u64(1..);
         Arc::new(Self {
-            store: RwLock::new(Store::new(epoch, log_entries)),
+            store: RwLock::new(Store::new(epoch, log_entries, remember)),
             interests: Mutex::default(),
             complete: watch::Sender::new(false),
             broadcast,

@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use hashbrown::HashMap;
 use model::{Timestamp, Workload};
@@ -56,7 +57,7 @@ pub struct Counters {
 
 impl Store {
     /// `epoch` must differ from that of any hub that an agent may have talked to.
-    pub fn new(epoch: u64, log_entries: usize) -> Self {
+    pub fn new(epoch: u64, log_entries: usize, remember: Duration) -> Self {
         Self {
             log: Log::new(epoch, log_entries),
             strings: Strings::default(),
@@ -67,7 +68,7 @@ impl Store {
             namespaces: Table::default(),
             owners: Table::default(),
             jobs: Table::default(),
-            addresses: Addresses::default(),
+            addresses: Addresses::new(remember),
             uids: Uids::default(),
             owner_uids: HashMap::new(),
             on_node: HashMap::new(),

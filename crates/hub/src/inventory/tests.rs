@@ -13,6 +13,8 @@ use reflector::{Event, Object, ObjectKey, OwnerReference, Phase, Resource};
 use super::member::{Hello, Member};
 use super::*;
 
+const HOUR: Duration = Duration::from_secs(3600);
+
 fn ip(last: u8) -> IpAddr {
     [10, 0, 0, last].into()
 }
@@ -188,7 +190,7 @@ impl View {
 }
 
 fn inventory() -> Arc<Inventory> {
-    let inventory = Inventory::new(1 << 10, false);
+    let inventory = Inventory::new(1 << 10, HOUR, false);
     inventory.apply(Resource::ALL.into_iter().map(Event::Listed));
     assert!(inventory.is_complete());
     inventory
@@ -470,7 +472,7 @@ fn addresses_beyond_the_limit_are_refused_and_counted() {
 
 #[test]
 fn deploys_are_the_newest_replica_sets() {
-    let inventory = Inventory::new(16, false);
+    let inventory = Inventory::new(16, HOUR, false);
     let set = |name: &str, created_at: i64, revision: u64| match replica_set(name, "cart") {
         Object::Owner(owner) => Object::Owner(reflector::Owner {
             created_at: Some(created_at),

@@ -7,7 +7,7 @@ use model::Scope;
 use model::row::{Key, Values};
 use proto::columns::{Malformed, Reader, Writer, compress, decompress, merge};
 use proto::replica as wire;
-use proto::{Defined, Dictionary, Unsound};
+use proto::{Defined, Unsound};
 use tonic::{Code, Status, Streaming};
 
 use crate::observe;
@@ -87,7 +87,6 @@ fn told_losses(all: Vec<wire::Loss>) -> Vec<Loss> {
 /// # Errors
 /// It cannot be compressed.
 pub fn parts(share: Share) -> std::io::Result<Vec<wire::SumPart>> {
-    let mut dictionary = Dictionary::default();
     let mut parts = Vec::with_capacity(share.rows.len() / ROWS + 1);
     for (number, rows) in share.rows.chunks(ROWS).enumerate() {
         let first = (number * ROWS) as u32;
@@ -98,7 +97,7 @@ pub fn parts(share: Share) -> std::io::Result<Vec<wire::SumPart>> {
         let keys = (first..).zip(rows).map(|(id, (key, _))| (id, &**key));
         let columns = writer.finish();
         parts.push(wire::SumPart {
-            definitions: dictionary.define(keys),
+            definitions: Some(proto::define(keys)),
             columns: compress(&columns, ZSTD_LEVEL)?.into(),
             columns_bytes: columns.len() as u32,
             covered: None,
@@ -117,12 +116,13 @@ pub fn parts(share: Share) -> std::io::Result<Vec<wire::SumPart>> {
 /// # Errors
 /// The stream breaks off, or is none.
 pub async fn share(mut parts: Streaming<wire::SumPart>) -> Result<Share, Status> {
-    let mut defined: Defined<Arc<Key>> = Defined::default();
     let mut rows: Vec<(Arc<Key>, Values)> = Vec::new();
     while let Some(told) = parts.message().await? {
-        if let Some(definitions) = told.definitions {
-            defined.take(definitions, Arc::new).map_err(Misunderstood::from)?;
-        }
+        let keys = proto::defined(told.definitions.unwrap_or_default());
+        let keys = keys.map_err(Misunderstood::from)?;
+        let mut defined = Defined::default();
+        let keys = keys.into_iter().map(|(id, key)| (id, Arc::new(key))).collect();
+        defined.take(false, keys).map_err(Misunderstood::from)?;
         if told.columns_bytes > 0 {
             read(&told.columns, told.columns_bytes, |id, values| {
                 rows.extend(defined.get(id).map(|key| (key.clone(), values)));

@@ -114,12 +114,6 @@ impl Catalogue {
         keys.into_iter().map(|key| inner.number(key, self.most)).collect()
     }
 
-    /// The same texts, each held once for all who use it.
-    pub fn share(&self, texts: Vec<String>) -> Vec<Arc<str>> {
-        let mut inner = self.inner.write().unwrap_or_else(PoisonError::into_inner);
-        texts.into_iter().map(|text| inner.texts.share(text.into())).collect()
-    }
-
     /// What must be stored before the rows that have it.
     pub fn take_new(&self) -> Vec<(u32, Arc<Key>)> {
         let mut inner = self.inner.write().unwrap_or_else(PoisonError::into_inner);
@@ -240,17 +234,14 @@ mod tests {
     }
 
     #[test]
-    fn texts_of_many_streams_are_held_once() {
+    fn texts_of_many_edges_are_held_once() {
         let catalogue = Catalogue::new(10);
-        let texts = || vec!["shop".to_owned(), "cart".to_owned()];
-        let (first, second) = (catalogue.share(texts()), catalogue.share(texts()));
-        assert_eq!(first, [Arc::from("shop"), Arc::from("cart")]);
-        assert!(first.iter().zip(&second).all(|(a, b)| Arc::ptr_eq(a, b)));
-        let key = sample_key(1, 2, Direction::Egress);
-        catalogue.numbers(vec![key]);
+        catalogue.numbers(vec![sample_key(1, 2, Direction::Egress)]);
+        catalogue.numbers(vec![sample_key(3, 2, Direction::Egress)]);
         let edges = catalogue.edges();
-        let namespace = &edges[0].as_ref().unwrap().source.namespace;
-        assert!(Arc::ptr_eq(namespace, &first[0]), "also with those of edges");
+        let ends: Vec<&End> = edges.iter().flatten().map(|key| &key.destination).collect();
+        assert!(Arc::ptr_eq(&ends[0].namespace, &ends[1].namespace));
+        assert!(Arc::ptr_eq(&ends[0].name, &ends[1].name));
     }
 
     #[test]

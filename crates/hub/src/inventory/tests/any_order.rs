@@ -140,7 +140,7 @@ proptest! {
 
     #[test]
     fn a_view_that_grew_equals_one_that_is_made_anew(steps in prop::collection::vec(step(), 1..80)) {
-        let inventory = Inventory::new(32, false);
+        let inventory = Inventory::new(32, HOUR, false);
         inventory.apply(Resource::ALL.into_iter().map(Event::Listed));
         let mut wanted = vec![ip(1), ip(2)];
         let (mut view, mut pods) = (View::default(), BTreeMap::new());
