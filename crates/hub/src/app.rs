@@ -239,7 +239,7 @@ fn store(
         return Ok(Arc::new(store));
     }
     Ok(match &config.path {
-        Some(path) => Arc::new(Sqlite::open(path, blocks_bytes, keep_s)?),
+        Some(path) => Arc::new(Sqlite::open(path, config.disk_bytes, blocks_bytes, keep_s)?),
         None => Arc::new(Memory::new(blocks_bytes, keep_s)),
     })
 }

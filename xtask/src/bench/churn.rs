@@ -34,7 +34,7 @@ const SYNC_SECONDS: f64 = 120.0;
 const CAUGHT_UP: Duration = Duration::from_secs(60);
 /// The hub's clock is the machine's: what it remembers for an hour, it remembers here for about as long as an hour of
 /// the day takes.
-const REMEMBER: &str = "remember = \"25s\"\n";
+const REMEMBER: &str = "remember = \"10s\"\n";
 const PAUSE: Duration = Duration::from_millis(100);
 
 pub fn run(lab: &Lab) -> Result<Findings> {

@@ -45,7 +45,8 @@ pub fn run(lab: &Lab) -> Result<Findings> {
 fn measure(lab: &Lab, path: &std::path::Path, findings: &mut Findings) -> Result<()> {
     lab.say(&format!("history: {} rows an interval, of {NODES} nodes", 2 * EDGES));
     let config = Config::parse("")?.history;
-    let store = Arc::new(Sqlite::open(path, config.blocks_bytes(), config.keep_s)?);
+    let store =
+        Arc::new(Sqlite::open(path, config.disk_bytes, config.blocks_bytes(), config.keep_s)?);
     let ingest = Ingest::new(store.clone(), catalogue(&config), &config, START_S)?;
     let mut nodes = nodes();
 
@@ -131,7 +132,7 @@ fn measure(lab: &Lab, path: &std::path::Path, findings: &mut Findings) -> Result
 /// The size of a database that has nothing else: pages, index and all.
 fn file_bytes(store: &dyn Store, level: Level, path: &std::path::Path) -> Result<u64> {
     let blocks = store.blocks(level, START_S..START_S + 3600)?;
-    let alone = Sqlite::open(path, 1 << 20, Config::parse("")?.history.keep_s)?;
+    let alone = Sqlite::open(path, u64::MAX, 1 << 20, Config::parse("")?.history.keep_s)?;
     for block in blocks {
         alone.commit(&Commit { blocks: vec![block], ..Commit::default() })?;
     }
@@ -162,7 +163,8 @@ fn copies(store: &dyn Store, level: Level, start_s: u64, hours: Range<u64>) -> R
 pub fn fill(path: &std::path::Path, now_s: u64) -> Result<()> {
     let config = Config::parse("")?.history;
     let start_s = Level::Hour.floor(now_s) - 3600;
-    let store = Arc::new(Sqlite::open(path, config.blocks_bytes(), config.keep_s)?);
+    let store =
+        Arc::new(Sqlite::open(path, config.disk_bytes, config.blocks_bytes(), config.keep_s)?);
     let ingest = Ingest::new(store.clone(), catalogue(&config), &config, start_s)?;
     let mut nodes = nodes();
     for interval in 0..INTERVALS {

@@ -22,8 +22,10 @@ use super::edges::{self, EDGES, Side, VARIANTS};
 const INTERVAL_S: u64 = 10;
 /// A row is of one agent in so many: each reports 2,000 of the 10,000 sides.
 const GROUPS: usize = 5;
+/// Rows of a batch at most, as agents have it.
+const ROWS: usize = 512;
 /// Batches that wait for a hub at most.
-const SPOOL: usize = 60;
+const SPOOL: usize = 240;
 /// Agents come back after a random part of this, as real ones do.
 const PAUSE: Duration = Duration::from_millis(500);
 
@@ -48,6 +50,11 @@ pub struct Reporters {
 
 /// What several agents have in common.
 struct Group {
+    /// What a batch has.
+    parts: Vec<Part>,
+}
+
+struct Part {
     sides: Vec<Side>,
     variants: Vec<Interval>,
 }
@@ -144,10 +151,8 @@ impl Reporters {
                     self.acknowledge(agent, waiting, sequence);
                 }
                 () = sleep(end.since(Timestamp::now())) => {
-                    waiting.push_back(Waiting { sequence: *next, start_s: *next * INTERVAL_S });
-                    if waiting.len() > SPOOL {
-                        waiting.pop_front();
-                    }
+                    waiting.extend(group.waiting(*next));
+                    waiting.drain(..waiting.len().saturating_sub(SPOOL));
                     *next += 1;
                 }
             }
@@ -172,7 +177,7 @@ impl Reporters {
     }
 }
 
-impl Group {
+impl Part {
     fn new(sides: Vec<Side>) -> Self {
         let variants = (0..VARIANTS).map(|at| {
             let (ids, columns, columns_bytes) = edges::interval(&sides, at);
@@ -180,14 +185,38 @@ impl Group {
         });
         Self { variants: variants.collect(), sides }
     }
+}
+
+impl Group {
+    fn new(mut sides: Vec<Side>) -> Self {
+        let mut parts = Vec::new();
+        while !sides.is_empty() {
+            let rest = sides.split_off(ROWS.min(sides.len()));
+            parts.push(Part::new(std::mem::replace(&mut sides, rest)));
+        }
+        Self { parts }
+    }
+
+    /// The batches of an interval, by its number.
+    fn waiting(&self, interval: u64) -> impl Iterator<Item = Waiting> {
+        let parts = self.parts.len() as u64;
+        let first = interval * parts;
+        (first..first + parts)
+            .map(move |sequence| Waiting { sequence, start_s: interval * INTERVAL_S })
+    }
+
+    fn part(&self, it: &Waiting) -> (&Part, &Interval) {
+        let part = &self.parts[it.sequence as usize % self.parts.len()];
+        (part, &part.variants[it.sequence as usize / self.parts.len() % VARIANTS])
+    }
 
     fn interval(&self, it: &Waiting) -> &Interval {
-        &self.variants[it.sequence as usize % VARIANTS]
+        self.part(it).1
     }
 
     fn batch(&self, dictionary: &mut Dictionary, it: &Waiting) -> Batch {
-        let Interval { ids, columns, columns_bytes } = self.interval(it);
-        let keys = self.sides.iter().filter(|side| ids.binary_search(&side.id).is_ok());
+        let (Part { sides, .. }, Interval { ids, columns, columns_bytes }) = self.part(it);
+        let keys = sides.iter().filter(|side| ids.binary_search(&side.id).is_ok());
         Batch {
             sequence: it.sequence,
             start_s: it.start_s,

@@ -386,6 +386,11 @@ impl View {
             "Size of the history's files; 0: it is in memory only.",
             value(|it| it.disk_bytes),
         )?;
+        out.counter(
+            "amphipod_hub_history_disk_evictions_total",
+            "Blocks that left the file before their time, for it was full (history.disk).",
+            value(|it| it.disk_evicted),
+        )?;
         let held = |value: fn(&WindowFacts) -> u64| {
             self.0.iter().flat_map(move |it| {
                 [("blocks", &it.history.window), ("sums", &it.sums)]

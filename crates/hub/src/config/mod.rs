@@ -53,6 +53,8 @@ pub struct History {
     /// The database's file; `None`: memory only, or ClickHouse.
     pub path: Option<PathBuf>,
     pub clickhouse: Option<ClickHouse>,
+    /// Of the database, before what is oldest makes room.
+    pub disk_bytes: u64,
     /// Of all that is held of history.
     pub memory_bytes: usize,
     /// How long each level's intervals are kept, in seconds.
@@ -91,7 +93,7 @@ pub struct Inventory {
     /// Plain text is allowed beyond this host.
     pub insecure: bool,
     pub log_entries: usize,
-    /// Of addresses that were let go.
+    /// Of changes, and of addresses that were let go.
     pub remember: Duration,
     pub max_agents: usize,
     pub max_addresses: usize,
@@ -235,6 +237,8 @@ fn history(raw: raw::History, clickhouse: raw::ClickHouse) -> Result<History, Er
     };
     let memory_bytes = size(&raw.memory).filter(|it| (1 << 20..=1 << 40).contains(it));
     let expected = "a size from 1MiB to 1024GiB, such as \"64MiB\"";
+    let disk_bytes = size(&raw.disk).filter(|it| (16 << 20..=1 << 50).contains(it));
+    let most = "a size from 16MiB to 1048576GiB, such as \"3GiB\"";
     let path = file("history.path", &raw.path)?;
     let clickhouse = self::clickhouse::check(clickhouse)?;
     if path.is_some() && clickhouse.is_some() {
@@ -244,6 +248,7 @@ fn history(raw: raw::History, clickhouse: raw::ClickHouse) -> Result<History, Er
     Ok(History {
         path,
         clickhouse,
+        disk_bytes: disk_bytes.ok_or_else(|| wrong("history.disk", quoted(&raw.disk), most))?,
         memory_bytes: memory_bytes
             .ok_or_else(|| wrong("history.memory", quoted(&raw.memory), expected))?
             as usize,

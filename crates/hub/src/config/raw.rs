@@ -110,8 +110,8 @@ section!(Inventory {
     insecure: bool = false,
     /// Newest changes that are kept: an agent that comes back within them is told the difference only.
     log_entries: u64 = 131_072_u32,
-    /// For how long it is known until when an address was somebody's: connections outlive pods, and the next pod gets
-    /// the address at once.
+    /// For how long such a change is kept at most, and until when an address was somebody's: connections outlive pods, and
+    /// the next pod gets the address at once.
     remember: String = "1h",
     /// Agents at once.
     max_agents: u64 = 10_000_u32,
@@ -123,6 +123,9 @@ section!(Inventory {
 section!(History {
     /// The database's file; it and its folder are made if need be. Empty: history is kept in memory only.
     path: String = "",
+    /// What the file may take: beyond it what is oldest goes before its time, of each level a like part of what it is kept
+    /// for, and is counted. Some 16 MiB more are written ahead.
+    disk: String = "3GiB",
     /// Memory for history. Three quarters are for what is recent: without a file all there is, else what need not be read
     /// again; a quarter for what was added up for a question and serves the next ones.
     memory: String = "64MiB",

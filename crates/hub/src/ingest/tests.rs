@@ -12,6 +12,7 @@ fn history() -> config::History {
         path: None,
         clickhouse: None,
         memory_bytes: 1 << 26,
+        disk_bytes: 1 << 30,
         keep_s: KEEP_S,
         max_edges: 1000,
     }
@@ -104,7 +105,7 @@ fn coarser_levels_are_made_when_their_time_is_over() {
 fn the_next_life_goes_on_where_this_one_ended() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("history.db");
-    let open = || Arc::new(Sqlite::open(&path, 1 << 20, KEEP_S).unwrap());
+    let open = || Arc::new(Sqlite::open(&path, 1 << 30, 1 << 20, KEEP_S).unwrap());
     let node: Arc<str> = "n1".into();
     let first = ingest(open(), NOW_S);
     for sequence in 1..=3 {

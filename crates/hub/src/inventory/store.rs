@@ -59,7 +59,7 @@ impl Store {
     /// `epoch` must differ from that of any hub that an agent may have talked to.
     pub fn new(epoch: u64, log_entries: usize, remember: Duration) -> Self {
         Self {
-            log: Log::new(epoch, log_entries),
+            log: Log::new(epoch, log_entries, remember),
             strings: Strings::default(),
             pods: Table::default(),
             nodes: Table::default(),
@@ -139,7 +139,7 @@ impl Store {
         let touched = &touched[before..];
         // Nobody is told anything until then.
         if self.is_complete() {
-            touched.iter().for_each(|key| self.log.push(key.clone()));
+            touched.iter().for_each(|key| self.log.push(key.clone(), now));
         } else {
             self.log.skip(touched.len());
         }

@@ -24,6 +24,7 @@ fn cluster() -> Cluster {
         path: None,
         clickhouse: None,
         memory_bytes: 1 << 26,
+        disk_bytes: 1 << 30,
         keep_s,
         max_edges: 1000,
     };

@@ -110,6 +110,7 @@ impl Store for Memory {
         let of = |level| inner.window.level(level);
         Facts {
             disk_bytes: 0,
+            disk_evicted: 0,
             blocks: Level::ALL.map(|level| of(level).count() as u64),
             rows: Level::ALL.map(|level| of(level).map(|it| u64::from(it.rows)).sum()),
             bytes: Level::ALL.map(|level| of(level).map(|it| it.bytes() as u64).sum()),

@@ -178,6 +178,8 @@ pub struct Edition {
 pub struct Facts {
     /// On disk; 0 without.
     pub disk_bytes: u64,
+    /// Blocks that made room there before they were too old, ever.
+    pub disk_evicted: u64,
     pub blocks: PerLevel<u64>,
     pub rows: PerLevel<u64>,
     /// Their size as they are kept.

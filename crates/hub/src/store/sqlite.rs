@@ -7,6 +7,7 @@ mod write;
 
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use hashbrown::HashMap;
@@ -29,6 +30,9 @@ pub struct Sqlite {
     reading: Mutex<Connection>,
     window: Mutex<Window>,
     retention_s: PerLevel<u64>,
+    most_bytes: u64,
+    /// Blocks that made room, ever.
+    evicted: AtomicU64,
 }
 
 struct Writing {
@@ -41,11 +45,17 @@ struct Writing {
 type Result<T> = std::result::Result<T, Error>;
 
 impl Sqlite {
-    /// Opens or makes the database at `path`. Blocks that are read are kept in at most `window_bytes` of memory.
+    /// Opens or makes the database at `path`, of at most `most_bytes`. Blocks that are read are kept in at most
+    /// `window_bytes` of memory.
     ///
     /// # Errors
     /// It cannot be opened, or another version made it.
-    pub fn open(path: &Path, window_bytes: usize, retention_s: PerLevel<u64>) -> Result<Self> {
+    pub fn open(
+        path: &Path,
+        most_bytes: u64,
+        window_bytes: usize,
+        retention_s: PerLevel<u64>,
+    ) -> Result<Self> {
         let path = path.to_owned();
         if let Some(folder) = path.parent() {
             let failed = |source| Error::Io { path: path.clone(), source };
@@ -77,6 +87,8 @@ impl Sqlite {
             reading: Mutex::new(reading),
             window: Mutex::new(Window::new(window_bytes)),
             retention_s,
+            most_bytes,
+            evicted: AtomicU64::new(0),
         })
     }
 
@@ -242,12 +254,20 @@ impl Store for Sqlite {
         let before = Level::ALL.map(|it| now_s.saturating_sub(retention_s[it as usize]));
         let mut writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
         let gone = writing.expire(before).map_err(self.failed())?;
+        let evicted = writing.shrink(self.most_bytes, now_s, retention_s).map_err(self.failed())?;
         drop(writing);
+        if evicted > 0 && self.evicted.fetch_add(evicted, Ordering::Relaxed) == 0 {
+            tracing::warn!(
+                path = %self.path.display(),
+                most_bytes = self.most_bytes,
+                "history is full: what is oldest goes before its time; raise history.disk, or lower history.keep_*",
+            );
+        }
         let mut window = self.window();
         for level in Level::ALL {
             window.expire(level, before[level as usize]);
         }
-        Ok(gone)
+        Ok(gone + evicted)
     }
 
     fn oldest_s(&self) -> PerLevel<Option<u64>> {
@@ -266,6 +286,7 @@ impl Store for Sqlite {
         });
         let mut facts = Facts {
             disk_bytes: disk_bytes.iter().sum(),
+            disk_evicted: self.evicted.load(Ordering::Relaxed),
             window: self.window().facts(),
             ..Facts::default()
         };

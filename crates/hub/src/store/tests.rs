@@ -106,7 +106,8 @@ fn each(test: impl Fn(Case, Open<'_>)) {
     for (path, window) in [("below/history.db", 1 << 20), ("other.db", 0)] {
         // Without a window nothing stays in memory.
         let path = folder.path().join(path);
-        let open = || Case::new(|_| Box::new(Sqlite::open(&path, window, RETENTION_S).unwrap()));
+        let open =
+            || Case::new(|_| Box::new(Sqlite::open(&path, 1 << 30, window, RETENTION_S).unwrap()));
         test(open(), &|| Some(open()));
     }
 }
@@ -367,15 +368,63 @@ fn memory_makes_room_for_the_newest() {
 }
 
 #[test]
+fn a_full_file_makes_room_for_the_newest_of_each_level() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("history.db");
+    let open = |most_bytes| Sqlite::open(&path, most_bytes, 0, RETENTION_S).unwrap();
+    let random = &mut fastrand::Rng::with_seed(7);
+    let mut noise = || -> Vec<(u32, u64)> { (0..2000).map(|it| (it, random.u64(..))).collect() };
+    let now = 10_000_000;
+    let store = open(500_000);
+    for level in Level::ALL {
+        let tenth = RETENTION_S[level as usize] / 10;
+        let times = (0..9).map(|age| level.floor(now - age * tenth));
+        let blocks = times.map(|time_s| block(level, time_s, &noise())).collect();
+        store.commit(&Commit { blocks, ..Commit::default() }).unwrap();
+    }
+    let full = store.facts();
+    assert_eq!(
+        (full.blocks, full.disk_evicted),
+        ([9, 9, 9], 0),
+        "more fits until the flush is over"
+    );
+    assert!(store.expire(now, RETENTION_S).unwrap() > 0);
+    let facts = store.facts();
+    assert_eq!(facts.blocks[..2], [9, 9], "what is not folded yet stays");
+    assert_eq!(facts.disk_evicted, 9 - facts.blocks[2]);
+    let folded = vec![(Level::Minute, now - 1000), (Level::Hour, now - 20_000)];
+    store.commit(&Commit { folded, ..Commit::default() }).unwrap();
+    drop(store);
+
+    let store = open(300_000);
+    store.expire(now, RETENTION_S).unwrap();
+    assert_eq!(store.expire(now, RETENTION_S).unwrap(), 0);
+    let facts = store.facts();
+    assert!(facts.bytes.iter().sum::<u64>() < 300_000, "{facts:?}");
+    let parts = Level::ALL.map(|level| {
+        let age = now - facts.oldest_s[level as usize].unwrap();
+        age as f64 / RETENTION_S[level as usize] as f64
+    });
+    let most = parts.into_iter().fold(0.0, f64::max);
+    let alike = parts.iter().all(|part| most - part < 0.11);
+    assert!(alike && most < 0.7, "each goes back to a like part of what it is kept for: {parts:?}");
+    drop(store);
+
+    let store = open(10_000);
+    store.expire(now, RETENTION_S).unwrap();
+    assert_eq!(store.facts().blocks, [3, 3, 1], "what is not folded, and the newest");
+}
+
+#[test]
 fn another_versions_history_is_left_alone() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("history.db");
-    drop(Sqlite::open(&path, 0, RETENTION_S).unwrap());
+    drop(Sqlite::open(&path, 1 << 30, 0, RETENTION_S).unwrap());
     let connection = rusqlite::Connection::open(&path).unwrap();
     connection.pragma_update(None, "user_version", 9).unwrap();
     drop(connection);
-    let error = Sqlite::open(&path, 0, RETENTION_S).err().unwrap().to_string();
+    let error = Sqlite::open(&path, 1 << 30, 0, RETENTION_S).err().unwrap().to_string();
     assert!(error.contains("another version (9, not 2)"), "{error}");
     std::fs::write(&path, "not a database at all").unwrap();
-    assert!(Sqlite::open(&path, 0, RETENTION_S).is_err());
+    assert!(Sqlite::open(&path, 1 << 30, 0, RETENTION_S).is_err());
 }

@@ -65,6 +65,12 @@ WHERE until > ?1 AND since < ?2 GROUP BY node, reason ORDER BY node, reason";
 
 pub const OLDEST: &str = "SELECT min(time) FROM block WHERE level = ?1";
 
+/// The first moment of a level that the next one has been made of; of the last level, the first one but the newest.
+pub const EXPENDABLE: &str = "
+SELECT min(time) FROM block WHERE level = ?1 AND time + ?2 <= CASE ?3
+    WHEN TRUE THEN (SELECT max(time) FROM block WHERE level = ?1)
+    ELSE ifnull((SELECT until FROM folded WHERE level = ?1 + 1), 0) END";
+
 pub const COUNTS: &str =
     "SELECT level, count(*), sum(rows), min(time), sum(packed) FROM block GROUP BY level";
 

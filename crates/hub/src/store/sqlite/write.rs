@@ -4,11 +4,15 @@ use std::sync::Arc;
 
 use model::Direction;
 use model::row::{End, Key};
-use rusqlite::{Transaction, params};
+use rusqlite::{Connection, Transaction, params};
 
 use super::super::{Commit, Level, PerLevel};
-use super::Writing;
+use super::{Writing, schema};
 
+/// So many moments' blocks make room at once: more when the next ones come.
+const MOST_MOMENTS: usize = 256;
+/// Of the database goes more than must, so that it is not done after every flush.
+const SPARE: u64 = 64;
 /// Free pages that are given back to the file system at once: in between, others may use them.
 const VACUUM_PAGES: i64 = 4096;
 
@@ -63,6 +67,43 @@ impl Writing {
             .prepare_cached("DELETE FROM loss WHERE until <= ?1")?
             .execute([longest as i64])?;
         transaction.commit()?;
+        self.give_back(gone)
+    }
+
+    /// Forgets what is oldest, measured by what its level is kept for, until the database takes at most `most_bytes`: how
+    /// many blocks went. What the next level has not been made of stays.
+    pub fn shrink(
+        &mut self,
+        most_bytes: u64,
+        now_s: u64,
+        retention_s: PerLevel<u64>,
+    ) -> rusqlite::Result<u64> {
+        let used = used_bytes(&self.connection)?;
+        if used <= most_bytes {
+            return Ok(0);
+        }
+        let mut surplus = used - most_bytes + most_bytes / SPARE;
+        let transaction = self.connection.transaction()?;
+        let mut gone = 0;
+        for _ in 0..MOST_MOMENTS {
+            let Some((level, time_s)) = oldest(&transaction, now_s, retention_s)? else { break };
+            let query = "DELETE FROM block WHERE level = ?1 AND time = ?2 RETURNING packed";
+            let mut statement = transaction.prepare_cached(query)?;
+            let packed = statement.query_map([level as i64, time_s], |row| row.get::<_, i64>(0))?;
+            for bytes in packed {
+                surplus = surplus.saturating_sub(bytes? as u64);
+                gone += 1;
+            }
+            if surplus == 0 {
+                break;
+            }
+        }
+        transaction.commit()?;
+        self.give_back(gone)
+    }
+
+    /// Pages to the file system, after so many blocks went.
+    fn give_back(&self, gone: usize) -> rusqlite::Result<u64> {
         if gone > 0 {
             let vacuum = format!("PRAGMA incremental_vacuum({VACUUM_PAGES})");
             let mut statement = self.connection.prepare_cached(&vacuum)?;
@@ -71,6 +112,35 @@ impl Writing {
         }
         Ok(gone as u64)
     }
+}
+
+/// Without pages that are free.
+fn used_bytes(connection: &Connection) -> rusqlite::Result<u64> {
+    let pragma = |name| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
+    let pages = pragma("page_count")? - pragma("freelist_count")?;
+    Ok((pages * pragma("page_size")?) as u64)
+}
+
+/// The level and time of what may go first.
+fn oldest(
+    transaction: &Transaction<'_>,
+    now_s: u64,
+    retention_s: PerLevel<u64>,
+) -> rusqlite::Result<Option<(Level, i64)>> {
+    let mut oldest: Option<(f64, Level, i64)> = None;
+    for level in Level::ALL {
+        let is_last = Some(&level) == Level::ALL.last();
+        let time_s: Option<i64> = transaction
+            .prepare_cached(schema::EXPENDABLE)?
+            .query_row(params![level as i64, level.seconds() as i64, is_last], |row| row.get(0))?;
+        let Some(time_s) = time_s else { continue };
+        let age = now_s.saturating_sub(time_s as u64) as f64;
+        let part = age / retention_s[level as usize].max(1) as f64;
+        if oldest.is_none_or(|(other, ..)| part > other) {
+            oldest = Some((part, level, time_s));
+        }
+    }
+    Ok(oldest.map(|(_, level, time_s)| (level, time_s)))
 }
 
 fn insert_edge(
