@@ -23,9 +23,9 @@ const INTERVAL_S: u64 = 10;
 /// A row is of one agent in so many: each reports 2,000 of the 10,000 sides.
 const GROUPS: usize = 5;
 /// Rows of a batch at most, as agents have it.
-const ROWS: usize = 512;
+const ROWS: usize = 128;
 /// Batches that wait for a hub at most.
-const SPOOL: usize = 240;
+const SPOOL: usize = 960;
 /// Agents come back after a random part of this, as real ones do.
 const PAUSE: Duration = Duration::from_millis(500);
 

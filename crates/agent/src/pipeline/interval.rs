@@ -13,8 +13,8 @@ use super::memo::{Memo, Pair};
 use crate::config;
 
 /// Rows of one batch: what is lost or sent again at once. A hub holds, for each of its thousand agents, as much memory as the
-/// largest message took: of so many keys some 30 KB.
-const MOST_ROWS: usize = 512;
+/// largest message took: some 15 KB with so many new keys.
+const MOST_ROWS: usize = 128;
 /// A key without a value for so many intervals makes room, unless it has open connections.
 const IDLE: u32 = 30;
 /// Of zstd: batches are small, and made once in an interval.

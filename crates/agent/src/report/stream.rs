@@ -21,7 +21,7 @@ use super::{ANSWER, Health, Reporter, repeat};
 /// How often changes of the probes' health are looked for.
 const HEALTH: Duration = Duration::from_secs(10);
 /// Batches that were sent and are not stored yet: a hub that does not get on is not sent more.
-const IN_FLIGHT: u64 = 256;
+const IN_FLIGHT: u64 = 8192;
 
 /// A connection to a hub, and what to show there.
 #[derive(Clone)]
