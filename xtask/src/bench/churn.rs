@@ -41,11 +41,12 @@ pub fn run(lab: &Lab) -> Result<Findings> {
     let columns = [
         ("changes", Unit::Count),
         ("played in", Unit::Seconds),
+        ("objects", Unit::Count),
         ("hub", Unit::Megabytes),
         ("agent", Unit::Megabytes),
     ];
     let mut grid = Grid::new(NAME, "anonymous memory through a day", "hour", &columns);
-    let mut cluster = Cluster::start(lab, NODES, PODS, 0)?;
+    let mut cluster = Cluster::settled(lab, NODES, PODS)?;
     let hub = Hub::start_with(lab, &cluster, None, false, REMEMBER)?;
     let mut agents = Agents::start(lab)?;
     let crowd = crowd(&cluster)?;
@@ -66,7 +67,8 @@ pub fn run(lab: &Lab) -> Result<Findings> {
         }
         let sample = [hub.memory()?, node.memory()?].map(|bytes| bytes / MEGABYTE);
         let played_in = began.elapsed().as_secs_f64();
-        grid.line(hour.to_string(), [changes as f64, played_in, sample[0], sample[1]]);
+        let objects = hub.metrics()?.sum("amphipod_hub_objects", &[]);
+        grid.line(hour.to_string(), [changes as f64, played_in, objects, sample[0], sample[1]]);
         memory.push(sample);
     }
     drop((node, agents));
