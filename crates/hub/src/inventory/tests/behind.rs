@@ -88,6 +88,7 @@ fn a_service_names_the_workload_that_all_of_its_endpoints_are() {
     let mut restarted = owned(pod("a", "n1", &[ip(1)]), "ReplicaSet", "apps", "cart-5d4");
     restarted.started_at = Some(9);
     told.check([Object::Pod(restarted)], ("Deployment/cart", 0));
+    told.check([service("cart", &[ip(CART)])], ("Deployment/cart", 0));
     told.check([of("cart", "c", 3), cart(&[1, 2, 3])], ("Deployment/cart", 0));
     // Somebody else's beside them, for a while.
     told.check([of("other", "o", 4), cart(&[1, 2, 3, 4])], ("none", 1));
