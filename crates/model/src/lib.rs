@@ -18,7 +18,7 @@ pub mod time;
 
 pub use dns::Lookup;
 pub use filter::Filter;
-pub use identity::{Identity, Workload};
+pub use identity::{Identity, TargetPort, Workload};
 pub use measure::Measure;
 pub use metadata::{Address, Change, Container, Holder, Node, Pod, Service};
 pub use observation::{

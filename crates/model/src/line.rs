@@ -279,6 +279,7 @@ impl From<&Endpoint> for End {
                 container,
                 workload,
                 service,
+                target_ports: _,
                 names,
                 labels,
                 zone,

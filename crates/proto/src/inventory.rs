@@ -4,7 +4,10 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use model::{Change, Container, Holder, Identity, Node, Pod, Service, Timestamp, Workload};
+use model::{
+    Change, Container, Holder, Identity, Node, Pod, Protocol, Service, TargetPort, Timestamp,
+    Workload,
+};
 
 use crate::wire;
 use crate::wire::address::Holder as WireHolder;
@@ -180,6 +183,7 @@ fn identity_out(identity: &Identity) -> wire::Identity {
         host_network: identity.host_network,
         labels: labels_out(&identity.labels),
         names: identity.names.iter().map(ToString::to_string).collect(),
+        target_ports: identity.target_ports.iter().map(target_port_out).collect(),
     }
 }
 
@@ -191,11 +195,29 @@ fn identity_in(identity: wire::Identity) -> Identity {
         container: None,
         workload: identity.workload.map(workload_in),
         service: text_in(identity.service),
+        // One that cannot be is left out: what it leads to has the port that was asked for.
+        target_ports: identity.target_ports.iter().filter_map(target_port_in).collect(),
         names: identity.names.into_iter().map(Into::into).collect(),
         labels: labels_in(identity.labels),
         zone: text_in(identity.zone),
         host_network: identity.host_network,
     }
+}
+
+fn target_port_out(it: &TargetPort) -> wire::TargetPort {
+    wire::TargetPort {
+        protocol: it.protocol.0.into(),
+        port: it.port.into(),
+        target: it.target.into(),
+    }
+}
+
+fn target_port_in(it: &wire::TargetPort) -> Option<TargetPort> {
+    Some(TargetPort {
+        protocol: Protocol(it.protocol.try_into().ok()?),
+        port: it.port.try_into().ok()?,
+        target: it.target.try_into().ok()?,
+    })
 }
 
 fn workload_out(workload: &Workload) -> wire::Workload {
@@ -265,6 +287,11 @@ mod tests {
                 pod_uid: uid.map(Into::into),
                 workload: workload.clone(),
                 service: text("cart"),
+                target_ports: vec![TargetPort {
+                    protocol: Protocol::TCP,
+                    port: 80,
+                    target: 65_535,
+                }],
                 names: vec!["cart.example".into()],
                 labels: labels.clone(),
                 zone: text("zone-a"),

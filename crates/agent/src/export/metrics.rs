@@ -279,7 +279,7 @@ impl View {
             "amphipod_backend_lookups_total",
             "Connections to services for which connection tracking was asked which backend it chose: found, none (not \
              tracked, or not translated), late (no answer in time, no room to ask, or the port in use again by then) or \
-             unavailable (the kernel cannot be asked; amphipod status says why). Without found, the backend is unknown.",
+             unavailable (the kernel cannot be asked; amphipod status says why). Without found, the pod is unknown.",
             [
                 ("found", backends.found),
                 ("none", backends.none),

@@ -201,22 +201,25 @@ impl Backends {
     }
 
     /// The service's identity with the backend's pod and workload; the service's alone where the backend's name is not
-    /// known, or could not stand beside the service's namespace.
+    /// known, or could not stand beside the service's namespace. Not even with the workload that the cluster says is behind
+    /// it: the kernel went elsewhere.
     pub fn join(&mut self, service: &Arc<Identity>, backend: &Arc<Identity>) -> Arc<Identity> {
         let outside = backend.workload.as_ref().is_some_and(|it| &*it.kind == "External");
         let elsewhere = backend.namespace.is_some() && backend.namespace != service.namespace;
-        if outside || elsewhere {
+        let alone = outside || elsewhere;
+        if alone && service.workload.is_none() {
             return service.clone();
         }
         let parts = [service, backend].map(|part| Arc::as_ptr(part).addr());
         if let Some(joined) = self.joined.get(&(parts[0], parts[1])) {
             return joined.whole.clone();
         }
+        let behind = if alone { Identity::default() } else { Identity::clone(backend) };
         let whole = Arc::new(Identity {
             namespace: service.namespace.clone(),
             service: service.service.clone(),
             names: service.names.clone(),
-            ..Identity::clone(backend)
+            ..behind
         });
         if self.joined.len() >= MAX_JOINED {
             self.joined.clear();

@@ -170,6 +170,7 @@ fn identity(pod: &Pod) -> Arc<Identity> {
         container: None,
         workload: Some(workload),
         service: None,
+        target_ports: Vec::new(),
         names: Vec::new(),
         labels: pod.labels.clone(),
         zone: pod.zone.clone(),

@@ -35,7 +35,8 @@ impl Clock {
 }
 
 /// `shop/cart-7d9f:41234`; the best name that is known: pod, workload, service, DNS name, address. A service is followed by
-/// what the kernel chose behind it: `shop/svc/cart:80 (cart-7d9f:8080)`.
+/// what the kernel chose behind it, `shop/svc/cart:80 (cart-7d9f:8080)`, or else by the workload that all of it is:
+/// `shop/svc/cart:80 (cart)`.
 pub fn end(end: &End) -> String {
     if let Some(backend) = end.backend {
         let front = End { pod: None, workload: None, backend: None, ..end.clone() };
@@ -45,6 +46,10 @@ pub fn end(end: &End) -> String {
             None => address.to_string(),
         };
         return format!("{} ({behind})", self::end(&front));
+    }
+    if let (None, Some(_), Some(workload)) = (&end.pod, &end.service, workload(end)) {
+        let front = End { workload: None, ..end.clone() };
+        return format!("{} ({workload})", self::end(&front));
     }
     match (named(end), end.ip, end.port) {
         (Some(name), _, 0) => name,

@@ -148,6 +148,12 @@ fn compact_flows_and_drops() {
         &flow,
         "10:24:01.123  shop/cart-7d9f-x2x4z:41234 -> kube-system/svc/kube-dns:53  UDP flow egress  in 5s  sent 640B received 0B",
     );
+    let whole = End { workload: Some("coredns".into()), ..flow.destination.clone() };
+    check(
+        &Line { destination: whole, ..flow.clone() },
+        "10:24:01.123  shop/cart-7d9f-x2x4z:41234 -> kube-system/svc/kube-dns:53 (coredns)  UDP flow egress  in 5s  \
+         sent 640B received 0B",
+    );
     let chosen = Some(Backend { ip: [10, 1, 0, 7].into(), port: 5353 });
     let unnamed =
         Line { destination: End { backend: chosen, ..flow.destination.clone() }, ..flow.clone() };

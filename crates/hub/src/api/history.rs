@@ -184,7 +184,7 @@ fn drawn<'a>(answered: &'a Answered<query::Graph>, sight: &Sight) -> GraphOut<'a
         kind: &node.kind,
         name: &node.name,
         service: &node.services,
-        zone: text(&node.zone),
+        zone: node.zone.as_deref().filter(|zone| !zone.is_empty()),
     });
     let edges = edges.iter().map(|edge| EdgeOut {
         source: edge.source,

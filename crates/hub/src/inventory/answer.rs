@@ -17,7 +17,7 @@ const KUBERNETES: (&str, &str) = ("default", "kubernetes");
 const KUBE_APISERVER: &str = "kube-apiserver";
 
 /// Who has an address, of those who claim it. What somebody may write into an object of his own comes last.
-enum Holding<'a> {
+pub(super) enum Holding<'a> {
     Node(&'a Node),
     Pod(&'a Pod),
     Service(&'a Service),
@@ -94,9 +94,13 @@ impl Store {
             }
             (Some(Holding::Service(it)), _) => {
                 let (namespace, name) = (it.namespace.clone(), it.name.clone());
+                // Which of its pods is only known where the packet is sent.
+                let behind = it.behind.as_ref();
                 let identity = Identity {
                     namespace: Some(namespace.clone()),
                     service: Some(name.clone()),
+                    workload: behind.map(|it| (*it.workload).clone()),
+                    target_ports: behind.map_or(vec![], |it| it.target_ports.to_vec()),
                     ..Identity::default()
                 };
                 (Holder::Service { namespace, name }, identity, None)
@@ -122,7 +126,7 @@ impl Store {
         Change::Address(Address { ip, holder, identity: Arc::new(identity), since })
     }
 
-    fn holder(&self, claims: &[Claim]) -> Option<Holding<'_>> {
+    pub(super) fn holder(&self, claims: &[Claim]) -> Option<Holding<'_>> {
         let nodes = claims.iter().filter_map(|claim| match claim {
             Claim::Node(id) => self.nodes.get(*id),
             _ => None,

@@ -5,7 +5,9 @@
 
 mod addresses;
 mod answer;
+mod behind;
 mod container;
+mod endpoints;
 mod interests;
 mod key;
 mod log;
@@ -118,6 +120,7 @@ impl Inventory {
             store.take(event, now, &mut touched);
             taken += 1;
         }
+        store.settle(&mut touched);
         self.counters.events.fetch_add(taken, Ordering::Relaxed);
         let interests = self.interests();
         let marked: usize = touched.iter().map(|key| interests.mark(key)).sum();

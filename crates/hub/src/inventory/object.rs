@@ -6,6 +6,7 @@ use std::sync::Arc;
 use model::Workload;
 use reflector::{OwnerReference, Phase};
 
+use super::behind::Behind;
 use super::container::{ContainerId, ContainerKind};
 use super::key::Str;
 use super::strings::{Pairs, Strings};
@@ -39,6 +40,9 @@ pub struct Service {
     pub name: Str,
     pub cluster_ips: Box<[IpAddr]>,
     pub external_ips: Box<[IpAddr]>,
+    pub ports: Arc<[Port]>,
+    /// Not from the API server: see [`Store::settle`](super::store::Store::settle).
+    pub behind: Option<Behind>,
 }
 
 #[derive(Debug, PartialEq)]
@@ -56,6 +60,9 @@ pub struct Slice {
     pub service: Str,
     /// In order.
     pub ips: Box<[IpAddr]>,
+    pub ports: Arc<[Port]>,
+    /// All of its endpoints are said to be pods.
+    pub of_pods: bool,
 }
 
 #[derive(Debug, PartialEq)]
@@ -92,18 +99,12 @@ impl Pod {
             let (kind, api_group) = (strings.text(it.kind), strings.text(it.api_group));
             strings.owners.share(Arc::new(Owned { kind, api_group, uid: Uid::from(&*it.uid) }))
         });
-        let ports = pod.ports.into_iter().map(|it| Port {
-            name: strings.texts.share(it.name),
-            number: it.number,
-            protocol: it.protocol,
-        });
-        let ports: Arc<[Port]> = ports.collect();
         let template = Template {
             namespace: strings.text(pod.namespace),
             owner,
             labels: strings.pairs(pod.labels),
             annotations: strings.pairs(pod.annotations),
-            ports: strings.ports.share(ports),
+            ports: strings.ports(pod.ports.into_iter().map(|it| (it.name, it.number, it.protocol))),
             containers: strings.kinds.share(kinds.into()),
         };
         Self {
@@ -152,7 +153,15 @@ impl Service {
             name: strings.text(service.name),
             cluster_ips: service.cluster_ips.into(),
             external_ips: service.external_ips.into(),
+            ports: strings
+                .ports(service.ports.into_iter().map(|it| (it.name, it.number, it.protocol))),
+            behind: None,
         }
+    }
+
+    /// Those that lead to what is behind it.
+    pub fn ips(&self) -> impl Iterator<Item = IpAddr> {
+        self.cluster_ips.iter().chain(&self.external_ips).copied()
     }
 }
 
@@ -168,6 +177,7 @@ impl Node {
 
 impl Slice {
     pub fn new(slice: reflector::EndpointSlice, strings: &mut Strings) -> Self {
+        let of_pods = slice.endpoints.iter().all(|it| it.pod.is_some());
         let mut ips: Vec<IpAddr> = slice.endpoints.into_iter().flat_map(|it| it.ips).collect();
         ips.sort_unstable();
         ips.dedup();
@@ -176,6 +186,9 @@ impl Slice {
             name: slice.name,
             service: strings.text(slice.service),
             ips: ips.into(),
+            ports: strings
+                .ports(slice.ports.into_iter().map(|it| (it.name, it.number, it.protocol))),
+            of_pods,
         }
     }
 }

@@ -9,6 +9,8 @@ use model::{Timestamp, Workload};
 use reflector::{Event, Object, ObjectKey, Resource};
 
 use super::addresses::Addresses;
+use super::behind::{Doubt, Doubts};
+use super::endpoints::Endpoints;
 use super::key::{Key, Str};
 use super::log::Log;
 use super::object::{Claim, Namespace, Node, Owner, Pod, Service, Slice};
@@ -26,6 +28,8 @@ pub struct Store {
     pub nodes: Table<Node>,
     pub services: Table<Service>,
     pub slices: Table<Slice>,
+    pub endpoints: Endpoints,
+    pub doubts: Doubts,
     pub namespaces: Table<Namespace>,
     pub owners: Table<Owner>,
     jobs: Table<Owner>,
@@ -65,6 +69,8 @@ impl Store {
             nodes: Table::default(),
             services: Table::default(),
             slices: Table::default(),
+            endpoints: Endpoints::default(),
+            doubts: Doubts::default(),
             namespaces: Table::default(),
             owners: Table::default(),
             jobs: Table::default(),
@@ -136,7 +142,11 @@ impl Store {
                 self.states[resource as usize].error = error.to_string();
             }
         }
-        let touched = &touched[before..];
+        self.number(&touched[before..]);
+    }
+
+    /// These have changed.
+    pub fn number(&mut self, touched: &[Key]) {
         // Nobody is told anything until then.
         if self.is_complete() {
             touched.iter().for_each(|key| self.log.push(key.clone(), now));
@@ -209,6 +219,8 @@ impl Store {
             }
             Resource::EndpointSlices => {
                 if let Some(slice) = self.slices.remove(id) {
+                    self.endpoints.remove(id, &slice);
+                    self.doubt(&slice.namespace, &slice.service, Doubt::Part);
                     self.release(&slice.ips, Claim::Slice(id), now, touched);
                 }
             }
@@ -360,11 +372,15 @@ impl Store {
     }
 
     fn service(&mut self, service: reflector::Service, now: Timestamp, touched: &mut Vec<Key>) {
-        let service = Service::new(service, &mut self.strings);
+        let mut service = Service::new(service, &mut self.strings);
+        let known = self.services.find(&service.namespace, &service.name);
+        // As it was, until that is settled.
+        service.behind = known.and_then(|id| self.services.get(id)?.behind.clone());
         let Put { id, old, changed } = self.services.put(service, &mut self.counters.unchanged);
         if !changed {
             return;
         }
+        self.doubts.add(id, Doubt::Whole);
         if let Some(old) = old {
             self.release(&old.cluster_ips, Claim::ClusterIp(id), now, touched);
             self.release(&old.external_ips, Claim::ExternalIp(id), now, touched);
@@ -377,12 +393,22 @@ impl Store {
 
     fn slice(&mut self, slice: reflector::EndpointSlice, now: Timestamp, touched: &mut Vec<Key>) {
         let slice = Slice::new(slice, &mut self.strings);
-        let (service, ips) = (slice.service.clone(), slice.ips.clone());
+        let (namespace, service) = (slice.namespace.clone(), slice.service.clone());
+        let (ips, of_pods) = (slice.ips.clone(), slice.of_pods);
         let Put { id, old, changed } = self.slices.put(slice, &mut self.counters.unchanged);
         if !changed {
             return;
         }
         let same_service = old.as_ref().is_some_and(|old| old.service == service);
+        let same_kind = old.as_ref().is_some_and(|old| old.of_pods == of_pods);
+        if !same_service {
+            if let Some(old) = &old {
+                self.endpoints.remove(id, old);
+                self.doubt(&namespace, &old.service, Doubt::Part);
+            }
+            self.endpoints.insert(id, &self.slices);
+        }
+        self.doubt(&namespace, &service, if same_kind { Doubt::Part } else { Doubt::Whole });
         let old = old.map_or(Box::default(), |old| old.ips);
         // Only those that came or went: a slice has a hundred endpoints, and one of them changes.
         let without = |these: &[IpAddr], those: &[IpAddr]| -> Vec<IpAddr> {

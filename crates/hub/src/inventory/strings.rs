@@ -4,6 +4,7 @@ use std::hash::Hash;
 use std::sync::Arc;
 
 use hashbrown::HashSet;
+use reflector::Protocol;
 
 use super::container::ContainerKind;
 use super::template::{Owned, Port, Template};
@@ -57,7 +58,8 @@ pub struct Strings {
     pub owners: Shared<Owned>,
     pub containers: Shared<ContainerKind>,
     pub kinds: Shared<[Arc<ContainerKind>]>,
-    pub ports: Shared<[Port]>,
+    ports: Shared<[Port]>,
+    pub targets: Shared<[model::TargetPort]>,
     pub templates: Shared<Template>,
 }
 
@@ -72,6 +74,14 @@ impl Strings {
         self.pairs.share(pairs)
     }
 
+    /// By name, number and protocol.
+    pub fn ports(&mut self, ports: impl Iterator<Item = (Arc<str>, u16, Protocol)>) -> Arc<[Port]> {
+        let ports: Arc<[Port]> = ports
+            .map(|(name, number, protocol)| Port { name: self.texts.share(name), number, protocol })
+            .collect();
+        self.ports.share(ports)
+    }
+
     pub fn len(&self) -> usize {
         self.texts.len()
             + self.pairs.len()
@@ -80,6 +90,7 @@ impl Strings {
             + self.containers.len()
             + self.kinds.len()
             + self.ports.len()
+            + self.targets.len()
             + self.templates.len()
     }
 }

@@ -1,6 +1,7 @@
 //! What an agent is told equals what the cluster is, however it came to be.
 
 mod any_order;
+mod behind;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;

@@ -49,8 +49,8 @@ pub struct GraphNode {
     pub name: Arc<str>,
     /// By which it was addressed.
     pub services: Vec<Arc<str>>,
-    /// Empty where it is in more than one.
-    pub zone: Arc<str>,
+    /// `None`: not known; empty where it is in more than one.
+    pub zone: Option<Arc<str>>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -77,8 +77,13 @@ pub fn graph(
     let [mut nodes, mut workloads] = [group, Group::Workload].map(Nodes::new);
     // Else several pairs of workloads may show as one.
     let whole = group == Group::Workload && select.scope.is_all();
+    // Who calls a service may know its workload, but not the zone of the pod that answers.
+    let (ends, zones) = match group {
+        Group::Zone => (Ends::Both, true),
+        Group::Workload | Group::Namespace => (Ends::Source, false),
+    };
     let mut observed = Observed::default();
-    let answered = query.sums(times_s, select, Ends::Source, |key, values| {
+    let answered = query.sums(times_s, select, ends, |key, values| {
         let shown = select.shown(key);
         let source = nodes.number(&shown.source);
         let destination = nodes.number(&shown.destination);
@@ -97,7 +102,8 @@ pub fn graph(
                 ..way
             },
         };
-        observed.add(pair, key.direction, way, values);
+        let whole = !zones || !shown.destination.zone.is_empty();
+        observed.add(pair, key.direction, whole, way, values);
     })?;
     let edges = observed.ways().into_iter().map(|(way, values)| GraphEdge {
         source: way.source,
@@ -121,32 +127,56 @@ pub fn graph(
     Ok(Answered { times_s, step_s, missing, answer: graph })
 }
 
-/// Rows, of which those of the destination's end count where the source's was not observed. That is decided for each
-/// pair of workloads, whatever they are grouped by.
+/// Rows, of which those of the destination's end count where the source's was not observed, or does not tell the whole.
+/// That is decided for each pair of workloads, whatever they are grouped by.
 #[derive(Default)]
 struct Observed {
     workloads: HashMap<Way, usize>,
-    /// By pair: its source's end was observed.
-    egress: Vec<bool>,
+    pairs: Vec<Pair>,
     rows: Vec<(usize, Direction, Way, Values)>,
 }
 
+/// What was observed between two workloads.
+#[derive(Clone, Copy, Default)]
+struct Pair {
+    /// The source's end, the destination's.
+    egress: bool,
+    ingress: bool,
+    /// The source's end does not tell of each row what it is grouped by.
+    partly: bool,
+}
+
+impl Pair {
+    /// Whose rows count.
+    fn end(self) -> Direction {
+        let ingress = self.ingress && (self.partly || !self.egress);
+        if ingress { Direction::Ingress } else { Direction::Egress }
+    }
+}
+
 impl Observed {
-    /// `pair`: between workloads, and `way`: between what they are grouped by.
-    fn add(&mut self, pair: Way, direction: Direction, way: Way, values: Values) {
-        let next = self.egress.len();
-        let pair = *self.workloads.entry(pair).or_insert(next);
-        if pair == next {
-            self.egress.push(false);
+    /// `pair`: between workloads, and `way`: between what they are grouped by, if the row tells the `whole` of that.
+    fn add(&mut self, pair: Way, direction: Direction, whole: bool, way: Way, values: Values) {
+        let next = self.pairs.len();
+        let number = *self.workloads.entry(pair).or_insert(next);
+        if number == next {
+            self.pairs.push(Pair::default());
         }
-        self.egress[pair] |= direction == Direction::Egress;
-        self.rows.push((pair, direction, way, values));
+        let pair = &mut self.pairs[number];
+        match direction {
+            Direction::Egress => {
+                pair.egress = true;
+                pair.partly |= !whole;
+            }
+            Direction::Ingress => pair.ingress = true,
+        }
+        self.rows.push((number, direction, way, values));
     }
 
     fn ways(self) -> HashMap<Way, Values> {
         let mut ways: HashMap<Way, Values> = HashMap::new();
         for (pair, direction, way, values) in self.rows {
-            if direction == Direction::Egress || !self.egress[pair] {
+            if direction == self.pairs[pair].end() {
                 match ways.entry(way) {
                     Entry::Occupied(mut sum) => sum.get_mut().merge(&values),
                     Entry::Vacant(place) => drop(place.insert(values)),
@@ -184,8 +214,11 @@ impl Graph {
 
 impl GraphNode {
     fn is_in(&mut self, zone: &Arc<str>) {
-        if self.zone != *zone {
-            self.zone = Arc::default();
+        match &self.zone {
+            _ if zone.is_empty() => {}
+            None => self.zone = Some(zone.clone()),
+            Some(known) if known == zone => {}
+            Some(_) => self.zone = Some(Arc::default()),
         }
     }
 }
@@ -239,7 +272,7 @@ impl Nodes {
         }
         let number = self.nodes.len();
         let [namespace, kind, name] = key.clone();
-        let zone = end.zone.clone();
+        let zone = Some(end.zone.clone()).filter(|it| !it.is_empty());
         self.nodes.push(GraphNode { namespace, kind, name, services: Vec::new(), zone });
         self.numbers.insert(key, number);
         number

@@ -146,6 +146,41 @@ fn a_graph_sums_what_the_source_saw() {
     );
 }
 
+/// A client of a service knows whose all of it is, and neither pod nor zone.
+#[test]
+fn both_ends_of_a_call_to_a_service_are_one_edge() {
+    let mut cluster = cluster();
+    let rows = [
+        ("shop/Deployment/web@a", CART, Egress, 10),
+        ("shop/Deployment/web@a", "shop/Deployment/cart@b", Ingress, 4),
+        ("shop/Deployment/web@a", "shop/Deployment/cart@c", Ingress, 6),
+        ("shop/Deployment/web@a", "-/External/example.org", Egress, 5),
+    ];
+    cluster.observe(NOW_S, &rows);
+    let all = Select::default();
+    assert_eq!(
+        cluster.graph(&all, Group::Workload),
+        [
+            "shop/Deployment/web /External/example.org 5",
+            "shop/Deployment/web shop/Deployment/cart 10"
+        ]
+    );
+    // Each byte once, and where it went as far as anybody knows.
+    assert_eq!(
+        cluster.graph(&all, Group::Zone),
+        ["/Zone/a /Zone/b 4", "/Zone/a /Zone/c 6", "/Zone/a /Zone/unknown 5"]
+    );
+    cluster.observe(NOW_S + 10, &[("shop/Deployment/web@a", "data/StatefulSet/db@b", Ingress, 1)]);
+    cluster.observe(NOW_S + 10, &[("shop/Deployment/web@a", DB, Egress, 1)]);
+    let answered = graph(&cluster.query, NOW_S..NOW_S + 60, &all, Group::Workload, 100).unwrap();
+    let zone = |name: &str| {
+        let node = answered.answer.nodes.iter().find(|it| &*it.name == name).unwrap();
+        node.zone.as_deref()
+    };
+    let zones = ["web", "cart", "db", "example.org"].map(zone);
+    assert_eq!(zones, [Some("a"), Some(""), Some("b"), None]);
+}
+
 #[test]
 fn what_is_hidden_is_one_and_sums_stay_right() {
     let mut cluster = cluster();

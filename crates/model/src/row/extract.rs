@@ -21,10 +21,14 @@ impl From<&Record> for Key {
     }
 }
 
-/// Behind the service, so that both ends tell the same one.
+/// Behind the service, as far as that is known, so that both ends tell the same one.
 pub fn port(record: &Record) -> u16 {
     let destination = &record.destination;
-    destination.backend.as_ref().map_or(destination.port, |backend| backend.port())
+    match (&destination.backend, &destination.identity) {
+        (Some(backend), _) => backend.port(),
+        (None, Some(identity)) => identity.target_port(record.protocol, destination.port),
+        (None, None) => destination.port,
+    }
 }
 
 impl Key {

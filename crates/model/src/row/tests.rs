@@ -3,7 +3,7 @@ use std::sync::Arc;
 use super::*;
 use crate::{
     Connection, ConnectionEvent, Counters, Drop, Endpoint, Flow, Identity, Lookup, Process, Record,
-    Subject, Timestamp, Workload,
+    Subject, TargetPort, Timestamp, Workload,
 };
 
 fn end(identity: Identity, port: u16) -> Endpoint {
@@ -114,6 +114,14 @@ fn ends_are_what_a_person_would_name() {
 fn the_port_is_the_one_behind_the_service() {
     let mut record = record(Direction::Egress, connection(ConnectionEvent::Opened));
     assert_eq!(Key::from(&record).port, 5432);
+    let target = |protocol, target| TargetPort { protocol, port: 5432, target };
+    let target_ports = vec![target(Protocol::UDP, 1), target(Protocol::TCP, 6432)];
+    let service = Identity { target_ports, ..workload("StatefulSet", "db") };
+    record.destination.identity = Some(service.into());
+    assert_eq!(Key::from(&record).port, 6432);
+    record.destination.port = 5433;
+    assert_eq!(Key::from(&record).port, 5433, "another one");
+    record.destination.port = 5432;
     record.destination.backend = Some(Arc::new("10.0.0.1:15432".parse().unwrap()));
     assert_eq!(Key::from(&record).port, 15_432);
 }

@@ -30,6 +30,8 @@ enum Step {
     Slice {
         name: u8,
         ips: u8,
+        of_pods: bool,
+        port: u16,
     },
     Delete {
         resource: usize,
@@ -57,8 +59,9 @@ fn step() -> impl Strategy<Value = Step> {
         ),
         1 => (0..3_u8, few()).prop_map(|(name, deployment)| Step::Owner { name, deployment }),
         1 => (0..3_u8, 0..3_u8).prop_map(|(name, zone)| Step::Node { name, zone }),
-        1 => (few(), 0..10_u8).prop_map(|(name, ip)| Step::Service { name, ip }),
-        1 => (few(), any::<u8>()).prop_map(|(name, ips)| Step::Slice { name, ips }),
+        1 => (0..3_u8, 0..10_u8).prop_map(|(name, ip)| Step::Service { name, ip }),
+        2 => (few(), any::<u8>(), any::<bool>(), 80..82_u16)
+            .prop_map(|(name, ips, of_pods, port)| Step::Slice { name, ips, of_pods, port }),
         1 => (0..7_usize, few()).prop_map(|(resource, name)| Step::Delete { resource, name }),
         1 => any::<u8>().prop_map(|mask| Step::Relist { mask }),
         2 => Just(Step::Read),
@@ -91,12 +94,23 @@ fn play(inventory: &Inventory, step: &Step, pods: &mut BTreeMap<u8, reflector::P
             );
         }
         Step::Service { name, ip } => {
-            apply(inventory, [service(&format!("s{name}"), &[super::ip(ip)])]);
+            let Object::Service(mut it) = service(&format!("s{name}"), &[super::ip(ip)]) else {
+                return;
+            };
+            let (protocol, node_port) = (reflector::Protocol::Tcp, None);
+            it.ports =
+                vec![reflector::ServicePort { name: "".into(), number: 80, node_port, protocol }];
+            apply(inventory, [Object::Service(it)]);
         }
-        Step::Slice { name, ips } => {
+        Step::Slice { name, ips, of_pods, port } => {
             let ips: Vec<IpAddr> = (0..8).filter(|at| ips >> at & 1 == 1).map(super::ip).collect();
             let service = format!("s{}", name % 2);
-            apply(inventory, [slice("shop", &format!("l{name}"), &service, &ips)]);
+            let slice = slice("shop", &format!("l{name}"), &service, &ips);
+            let slice = if of_pods { behind::of_pods(slice) } else { slice };
+            let Object::EndpointSlice(mut it) = slice else { return };
+            let protocol = reflector::Protocol::Tcp;
+            it.ports = vec![reflector::Port { name: "".into(), number: port, protocol }];
+            apply(inventory, [Object::EndpointSlice(it)]);
         }
         Step::Delete { resource, name } => {
             let resource = Resource::ALL[resource];
@@ -142,7 +156,7 @@ proptest! {
     fn a_view_that_grew_equals_one_that_is_made_anew(steps in prop::collection::vec(step(), 1..80)) {
         let inventory = Inventory::new(32, HOUR, false);
         inventory.apply(Resource::ALL.into_iter().map(Event::Listed));
-        let mut wanted = vec![ip(1), ip(2)];
+        let mut wanted = vec![ip(1), ip(2), ip(8), ip(9)];
         let (mut view, mut pods) = (View::default(), BTreeMap::new());
         let mut member = Some(join(&inventory, &view, "n1", &wanted));
         for step in &steps {
@@ -172,6 +186,7 @@ proptest! {
             }
         }
         view.read(member.as_mut().unwrap());
+        behind::assert_settled(&inventory);
         let mut anew = View::default();
         anew.read(&mut join(&inventory, &View::default(), "n1", &wanted));
         prop_assert_eq!(without_marks(&view), without_marks(&anew));

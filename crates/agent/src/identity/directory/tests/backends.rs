@@ -1,6 +1,9 @@
 //! Backends behind services, as a connection tracking tells that the test makes up.
 
-use model::{Change, Observation, Protocol, Record, Service};
+use model::{
+    Address, Change, Holder, Identity, Observation, Protocol, Record, Service, TargetPort,
+    Timestamp, Workload,
+};
 use proptest::prelude::*;
 
 use super::super::super::BackendCounters;
@@ -277,6 +280,51 @@ fn the_backends_name_is_waited_for() {
     bench.change(super::interest::answer("10.2.0.1", "web-1", model::Timestamp(0)));
     bench.wait_ms(1);
     bench.chosen(&["10.99.0.1:80 web - web-1 10.2.0.1:8080"]);
+}
+
+/// The hub says which workload is behind all of a service.
+#[test]
+fn the_kernel_knows_better_than_the_cluster_what_is_behind_a_service() {
+    let workload = Workload { kind: "Deployment".into(), name: "shop".into() };
+    let target = TargetPort { protocol: Protocol::TCP, port: 80, target: 8000 };
+    let identity = Identity {
+        namespace: Some("far".into()),
+        service: Some("web".into()),
+        workload: Some(workload),
+        target_ports: vec![target],
+        ..Identity::default()
+    };
+    let answer = Change::Address(Address {
+        ip: "10.99.0.1".parse().unwrap(),
+        holder: Holder::Service { namespace: "far".into(), name: "web".into() },
+        identity: identity.into(),
+        since: Timestamp(0),
+    });
+    let check = |finding, backend: Option<Change>, expected: &str, port: u16| {
+        let mut bench = Bench::asking(|config| config.backends = true);
+        bench.change(pod("cart", "10.1.0.1").container(C, "app"));
+        bench.created(7, "cart", C);
+        bench.number(1);
+        bench.see(&to_service("opened"));
+        assert_eq!(bench.wishes(), ["10.99.0.1"]);
+        bench.change(answer.clone());
+        bench.wait_ms(1);
+        bench.answer_one(finding);
+        if let Some(backend) = backend {
+            assert_eq!(bench.wishes(), ["10.2.0.1"]);
+            bench.change(backend);
+            bench.wait_ms(1);
+        }
+        let ports: Vec<u16> = bench.out.iter().map(model::row::port).collect();
+        bench.chosen(&[expected]);
+        assert_eq!(ports, [port]);
+    };
+    let found = || found("10.2.0.1:8080");
+    check(Finding::None, None, "10.99.0.1:80 web shop - -", 8000);
+    let pod = super::interest::answer("10.2.0.1", "web-1", Timestamp(0));
+    check(found(), Some(pod), "10.99.0.1:80 web - web-1 10.2.0.1:8080", 8080);
+    let nobody = Change::AddressUnknown { ip: "10.2.0.1".parse().unwrap() };
+    check(found(), Some(nobody), "10.99.0.1:80 web - - 10.2.0.1:8080", 8080);
 }
 
 #[test]
