@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use hashbrown::HashMap;
-use model::{TargetPort, Workload};
+use model::{TargetPort, Timestamp, Workload};
 use reflector::Protocol;
 
 use super::answer::Holding;
@@ -64,7 +64,7 @@ impl Store {
 
     /// Finds out anew what is behind the services that a batch has cast doubt on. `touched`: what the batch changed; the
     /// addresses of services with another answer are added.
-    pub fn settle(&mut self, touched: &mut Vec<Key>) {
+    pub fn settle(&mut self, touched: &mut Vec<Key>, now: Timestamp) {
         for key in &*touched {
             if let Key::Address(ip) = key {
                 self.doubt_endpoint(*ip);
@@ -79,7 +79,7 @@ impl Store {
             service.behind = behind;
             touched.extend(service.ips().map(Key::Address));
         }
-        self.number(&touched[before..]);
+        self.number(&touched[before..], now);
     }
 
     /// Another one may have this address now.

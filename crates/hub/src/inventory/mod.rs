@@ -120,7 +120,7 @@ impl Inventory {
             store.take(event, now, &mut touched);
             taken += 1;
         }
-        store.settle(&mut touched);
+        store.settle(&mut touched, now);
         self.counters.events.fetch_add(taken, Ordering::Relaxed);
         let interests = self.interests();
         let marked: usize = touched.iter().map(|key| interests.mark(key)).sum();

@@ -142,11 +142,11 @@ impl Store {
                 self.states[resource as usize].error = error.to_string();
             }
         }
-        self.number(&touched[before..]);
+        self.number(&touched[before..], now);
     }
 
-    /// These have changed.
-    pub fn number(&mut self, touched: &[Key]) {
+    /// These have changed, at `now`.
+    pub fn number(&mut self, touched: &[Key], now: Timestamp) {
         // Nobody is told anything until then.
         if self.is_complete() {
             touched.iter().for_each(|key| self.log.push(key.clone(), now));
