@@ -18,11 +18,12 @@ pub enum Group {
 }
 
 impl Group {
-    pub fn next(self) -> Self {
+    /// `pods`: there are any.
+    pub fn next(self, pods: bool) -> Self {
         match self {
             Self::Workload => Self::Namespace,
-            Self::Namespace => Self::Pod,
-            Self::Pod => Self::Workload,
+            Self::Namespace if pods => Self::Pod,
+            Self::Namespace | Self::Pod => Self::Workload,
         }
     }
 

@@ -9,6 +9,8 @@ use super::snapshot::Sort;
 pub struct State {
     pub sort: Sort,
     pub group: Group,
+    /// There are pods to group by.
+    pub pods: bool,
     pub search: String,
     /// The search is being typed.
     pub typing: bool,
@@ -26,7 +28,7 @@ pub const KEYS: &[(&str, &str)] = &[
     ("d", "sort by drops"),
     ("r", "sort by round-trip time"),
     ("n", "sort by retransmits"),
-    ("g", "group by workload, namespace or pod"),
+    ("g", "group by workload, namespace or pod (which a hub does not know)"),
     ("/", "show only names that contain a text; Enter keeps it, Esc clears it"),
     ("space", "pause"),
     ("up, down", "scroll; also k and j, PgUp and PgDn, Home"),
@@ -61,7 +63,7 @@ impl State {
             KeyCode::Char('?') => self.help = !self.help,
             KeyCode::Char(' ') => self.paused = !self.paused,
             KeyCode::Char('/') => self.typing = true,
-            KeyCode::Char('g') => self.group = self.group.next(),
+            KeyCode::Char('g') => self.group = self.group.next(self.pods),
             KeyCode::Char('b') => self.sort = Sort::Bytes,
             KeyCode::Char('c') => self.sort = Sort::Connections,
             KeyCode::Char('f') => self.sort = Sort::Failures,
@@ -101,7 +103,7 @@ mod tests {
 
     #[track_caller]
     fn check(keys: &str, expected: State) {
-        let mut state = State::default();
+        let mut state = State { pods: true, ..State::default() };
         for key in keys.chars() {
             let code = match key {
                 '\n' => KeyCode::Enter,
