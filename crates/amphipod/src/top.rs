@@ -85,8 +85,12 @@ pub fn run(args: Args) -> anyhow::Result<()> {
 
 async fn top(args: Args, client: Client) -> anyhow::Result<()> {
     let live = !args.once && args.output.is_none() && std::io::stdout().is_terminal();
-    let state =
-        State { sort: args.sort, group: args.group, pods: !client.is_of_hub(), ..State::default() };
+    let state = State {
+        sort: args.sort,
+        group: args.group,
+        of_hub: client.is_of_hub(),
+        ..State::default()
+    };
     let span = |usual| Duration::from_secs(args.interval.unwrap_or(usual));
     let snapshot = if client.is_of_hub() {
         let mut cluster =
@@ -102,7 +106,7 @@ async fn top(args: Args, client: Client) -> anyhow::Result<()> {
             return live::run(node, state).await;
         }
         node.watch(span).await?;
-        node.snapshot(&state)
+        node.all(&state)
     };
     match args.output {
         Some(Format::Json) => output::print_json(&snapshot),

@@ -43,6 +43,11 @@ impl Node {
         tokio::time::timeout(span, collect).await.unwrap_or(Ok(()))
     }
 
+    /// All that was taken in, as it was when the last of it came.
+    pub fn all(&self, state: &State) -> Snapshot {
+        Snapshot::new(&self.window, Instant::now(), state.group, state.sort, &state.search)
+    }
+
     fn take(&mut self, line: &str) -> anyhow::Result<()> {
         match Item::parse(line)? {
             // Times have a fixed width, so that text compares like time.
@@ -71,8 +76,7 @@ impl Feed for Node {
     }
 
     fn snapshot(&mut self, state: &State) -> Snapshot {
-        let now = Instant::now();
-        self.window.slide(now);
-        Snapshot::new(&self.window, now, state.group, state.sort, &state.search)
+        self.window.slide(Instant::now());
+        self.all(state)
     }
 }

@@ -18,11 +18,11 @@ pub enum Group {
 }
 
 impl Group {
-    /// `pods`: there are any.
-    pub fn next(self, pods: bool) -> Self {
+    /// A hub knows no pods.
+    pub fn next(self, of_hub: bool) -> Self {
         match self {
             Self::Workload => Self::Namespace,
-            Self::Namespace if pods => Self::Pod,
+            Self::Namespace if !of_hub => Self::Pod,
             Self::Namespace | Self::Pod => Self::Workload,
         }
     }

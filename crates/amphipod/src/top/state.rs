@@ -9,8 +9,8 @@ use super::snapshot::Sort;
 pub struct State {
     pub sort: Sort,
     pub group: Group,
-    /// There are pods to group by.
-    pub pods: bool,
+    /// What is shown is a hub's, which knows no pods.
+    pub of_hub: bool,
     pub search: String,
     /// The search is being typed.
     pub typing: bool,
@@ -63,7 +63,7 @@ impl State {
             KeyCode::Char('?') => self.help = !self.help,
             KeyCode::Char(' ') => self.paused = !self.paused,
             KeyCode::Char('/') => self.typing = true,
-            KeyCode::Char('g') => self.group = self.group.next(self.pods),
+            KeyCode::Char('g') => self.group = self.group.next(self.of_hub),
             KeyCode::Char('b') => self.sort = Sort::Bytes,
             KeyCode::Char('c') => self.sort = Sort::Connections,
             KeyCode::Char('f') => self.sort = Sort::Failures,
@@ -103,7 +103,7 @@ mod tests {
 
     #[track_caller]
     fn check(keys: &str, expected: State) {
-        let mut state = State { pods: true, ..State::default() };
+        let mut state = State::default();
         for key in keys.chars() {
             let code = match key {
                 '\n' => KeyCode::Enter,
@@ -138,6 +138,16 @@ mod tests {
             "vvv/x\nf",
             State { search: "x".to_owned(), sort: Sort::Failures, ..State::default() },
         );
+    }
+
+    #[test]
+    fn a_hub_has_no_pods_to_group_by() {
+        let mut state = State { of_hub: true, ..State::default() };
+        let groups = [(); 2].map(|()| {
+            state.press(KeyEvent::from(KeyCode::Char('g')));
+            state.group
+        });
+        assert_eq!(groups, [Group::Namespace, Group::Workload]);
     }
 
     #[test]
