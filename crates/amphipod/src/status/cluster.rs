@@ -260,7 +260,7 @@ impl Cluster {
         let resources = &self.hub.resources;
         paint.plain("names    ");
         let counted =
-            resources.iter().filter_map(|it| Some(format!("{} {}", count(it.objects?), it.name)));
+            resources.iter().filter_map(|it| Some(format!("{} {}", it.name, count(it.objects?))));
         let counted: Vec<_> = counted.collect();
         match counted.is_empty() {
             true => paint.plain(&format!("{} kinds of objects are watched", resources.len())),
