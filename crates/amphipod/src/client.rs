@@ -1,59 +1,96 @@
-//! The agent's API over its unix socket.
+//! The API of an agent, over its unix socket, or of a hub, over the network.
 
-use std::io::ErrorKind;
-use std::path::{Path, PathBuf};
+mod hub;
+mod peer;
+mod records;
+
+use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::{Context, anyhow, bail};
-use bytes::{Buf, Bytes, BytesMut};
+use anyhow::anyhow;
+use bytes::Bytes;
 use http_body_util::{BodyExt, Empty, Limited};
 use hyper::body::Incoming;
-use hyper::{Request, Response, StatusCode};
+use hyper::{Request, Response, StatusCode, header};
 use hyper_util::rt::TokioIo;
-use model::line::Line;
-use model::status::{Lost, Status};
-use tokio::net::UnixStream;
+use model::status::Status;
+use serde::de::DeserializeOwned;
 
-/// Until the answer begins.
-const PATIENCE: Duration = Duration::from_secs(10);
-/// Of an answer that is no stream.
-const MAX_BODY: usize = 16 << 20;
-/// Of one record; real ones have less than 4 KiB.
-const MAX_LINE: usize = 1 << 20;
+pub use peer::Peer;
+pub use records::{Item, Records};
 
-#[derive(clap::Args)]
+/// Of an answer that is no stream: 20,000 nodes with their probes have less.
+const MAX_BODY: usize = 64 << 20;
+
+#[derive(clap::Args, Default)]
 #[group(skip)]
+#[command(next_help_heading = "Whom to ask")]
 pub struct Args {
-    /// Socket of the agent
-    #[arg(long, value_name = "PATH", default_value = ::agent::Config::SOCKET)]
-    pub socket: PathBuf,
+    /// Socket of this node's agent [default: /run/amphipod/agent.sock]
+    #[arg(long, value_name = "PATH", conflicts_with = "hub")]
+    socket: Option<PathBuf>,
+    /// A hub, for the whole cluster: http://HOST:PORT, https://HOST:PORT [default: AMPHIPOD_HUB, if it is set]
+    #[arg(long, value_name = "URL")]
+    hub: Option<String>,
+    /// File with the token that the hub wants to see [default: the token itself in AMPHIPOD_TOKEN]
+    #[arg(long, value_name = "FILE")]
+    token_file: Option<PathBuf>,
+    /// PEM file of the authorities that may vouch for the hub [default: those of the system]
+    #[arg(long, value_name = "FILE")]
+    ca: Option<PathBuf>,
 }
 
 pub struct Client {
-    socket: PathBuf,
+    peer: Peer,
 }
 
 impl Client {
-    pub fn new(args: Args) -> Self {
-        Self { socket: args.socket }
+    /// # Errors
+    /// It is not said whom to ask, or not in a way that can be.
+    pub fn new(args: &Args) -> anyhow::Result<Self> {
+        let variable = |name: &str| {
+            let value = std::env::var_os(name).filter(|value| !value.is_empty())?;
+            Some(value.to_string_lossy().into_owned())
+        };
+        Ok(Self { peer: Peer::new(args, variable)? })
     }
 
-    /// `measure`: how long the kernel measures the programs' run time before the answer.
+    pub fn of_agent(socket: PathBuf) -> Self {
+        Self { peer: Peer::Agent(socket) }
+    }
+
+    pub fn is_of_hub(&self) -> bool {
+        matches!(self.peer, Peer::Hub(_))
+    }
+
+    pub fn peer(&self) -> &Peer {
+        &self.peer
+    }
+
+    /// The status of an agent. `measure`: how long the kernel measures the programs' run time before the answer.
     pub async fn status(&self, measure: Duration) -> anyhow::Result<Status> {
-        let path = format!("/api/v1/status?measure_ms={}", measure.as_millis());
-        let body = self.get(&path).await?.into_body();
+        let measure = measure.as_millis().to_string();
+        self.ask("status", [("measure_ms", measure.as_str())].into_iter()).await
+    }
+
+    /// What `/api/v1/WHAT` answers; `query` is encoded here.
+    pub async fn ask<'a, T: DeserializeOwned>(
+        &self,
+        what: &str,
+        query: impl Iterator<Item = (&'a str, &'a str)>,
+    ) -> anyhow::Result<T> {
+        let body = self.get(what, query).await?.into_body();
         let whole = Limited::new(body, MAX_BODY).collect();
-        let bytes = tokio::time::timeout(PATIENCE, whole)
+        let bytes = tokio::time::timeout(self.peer.patience(), whole)
             .await
             .map_err(|_| self.silent())?
-            .map_err(|error| {
-                anyhow!("agent at {}: the status ended early ({error}); try again", self.name())
-            })?
+            .map_err(|error| anyhow!("{}: the {what} ended early ({error}); try again", self.peer))?
             .to_bytes();
-        serde_json::from_slice(&bytes).with_context(|| {
-            format!(
-                "agent at {}: its status cannot be read; use an amphipod of the agent's version",
-                self.name()
+        serde_json::from_slice(&bytes).map_err(|error| {
+            anyhow!(
+                "{}: its {what} cannot be read ({error}); {}",
+                self.peer,
+                self.peer.is_it_right()
             )
         })
     }
@@ -63,178 +100,73 @@ impl Client {
         &self,
         query: impl Iterator<Item = (&'a str, &'a str)>,
     ) -> anyhow::Result<Records> {
-        let body = self.get(&format!("/api/v1/records{}", encode(query))).await?.into_body();
-        Ok(Records { socket: self.socket.clone(), body, buffer: BytesMut::new(), searched: 0 })
+        let response = self.get("records", query).await?;
+        let kind = response.headers().get(header::CONTENT_TYPE);
+        // A page of something else would be taken for a record that cannot be read.
+        if kind.is_some_and(|kind| kind.as_bytes().starts_with(b"text/html")) {
+            return Err(anyhow!(
+                "{}: answers with a page and no records; {}",
+                self.peer,
+                self.peer.is_it_right()
+            ));
+        }
+        Ok(Records::new(self.peer.to_string(), response.into_body()))
     }
 
-    async fn get(&self, path: &str) -> anyhow::Result<Response<Incoming>> {
-        let stream = UnixStream::connect(&self.socket)
-            .await
-            .map_err(|error| unreachable(&self.socket, &error))?;
+    async fn get<'a>(
+        &self,
+        what: &str,
+        query: impl Iterator<Item = (&'a str, &'a str)>,
+    ) -> anyhow::Result<Response<Incoming>> {
+        let path = format!("{}/api/v1/{what}{}", self.peer.prefix(), records::encode(query));
         let answer = async {
-            let (mut sender, connection) =
-                hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
-            tokio::spawn(connection);
-            let request = Request::get(path)
-                .header("host", "agent")
-                .header("user-agent", concat!("amphipod/", env!("CARGO_PKG_VERSION")))
-                .body(Empty::<Bytes>::new())
-                .context("request")?;
-            Ok::<_, anyhow::Error>(sender.send_request(request).await?)
+            let stream = self.peer.connect().await?;
+            let talk = async {
+                let (mut sender, connection) =
+                    hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
+                tokio::spawn(connection);
+                let mut request = Request::get(path)
+                    .header(header::HOST, self.peer.host())
+                    .header(header::USER_AGENT, concat!("amphipod/", env!("CARGO_PKG_VERSION")));
+                if let Some(token) = self.peer.token() {
+                    request = request.header(header::AUTHORIZATION, token);
+                }
+                let request = request.body(Empty::<Bytes>::new())?;
+                Ok::<_, anyhow::Error>(sender.send_request(request).await?)
+            };
+            talk.await.map_err(|error| {
+                let wrong = self.peer.is_it_right();
+                anyhow!("{}: no answer ({error:#}); {wrong}", self.peer)
+            })
         };
-        let response = tokio::time::timeout(PATIENCE, answer)
+        let response = tokio::time::timeout(self.peer.patience(), answer)
             .await
-            .map_err(|_| self.silent())?
-            .map_err(|error| {
-                anyhow!(
-                    "agent at {}: no answer ({error:#}); is this the socket of an agent?",
-                    self.name()
-                )
-            })?;
+            .map_err(|_| self.silent())??;
         if response.status() != StatusCode::OK {
             return Err(self.refusal(response).await);
         }
         Ok(response)
     }
 
-    /// What the agent says of a request that it refuses: problem details (RFC 9457), else the bare status.
+    /// What is said of a request that is refused: problem details (RFC 9457), else the bare status.
     async fn refusal(&self, response: Response<Incoming>) -> anyhow::Error {
         let status = response.status();
+        let location = response.headers().get(header::LOCATION).cloned();
         let body = Limited::new(response.into_body(), MAX_BODY).collect();
-        let bytes = match tokio::time::timeout(PATIENCE, body).await {
+        let bytes = match tokio::time::timeout(self.peer.patience(), body).await {
             Ok(Ok(body)) => body.to_bytes(),
             _ => Bytes::new(),
         };
         let problem: serde_json::Value = serde_json::from_slice(&bytes).unwrap_or_default();
         let said = ["detail", "title"].iter().find_map(|key| problem.get(key)?.as_str());
-        match said {
-            Some(said) => anyhow!("agent at {}: {said}", self.name()),
-            None => anyhow!(
-                "agent at {}: refused with {status}; use an amphipod of the agent's version",
-                self.name()
-            ),
-        }
+        let location = location.as_ref().and_then(|it| it.to_str().ok());
+        let why = self.peer.refusal(status, said, location);
+        anyhow!("{}: {why}", self.peer)
     }
 
     fn silent(&self) -> anyhow::Error {
-        anyhow!("agent at {}: no answer within {} s; see its log", self.name(), PATIENCE.as_secs())
+        anyhow!("{}: no answer within {} s; see its log", self.peer, self.peer.patience().as_secs())
     }
-
-    fn name(&self) -> std::path::Display<'_> {
-        self.socket.display()
-    }
-}
-
-fn unreachable(socket: &Path, error: &std::io::Error) -> anyhow::Error {
-    let name = socket.display();
-    match error.kind() {
-        ErrorKind::NotFound | ErrorKind::ConnectionRefused => {
-            anyhow!("no agent at {name}; start one: amphipod agent, or name its socket: --socket")
-        }
-        ErrorKind::PermissionDenied => {
-            anyhow!(
-                "agent at {name}: permission denied; run as root, or as a member of the socket's group"
-            )
-        }
-        _ => anyhow!("agent at {name}: {error}; name a socket: --socket"),
-    }
-}
-
-/// What comes on a stream of records.
-#[derive(Debug, PartialEq)]
-pub enum Item {
-    Record(Box<Line>),
-    /// So many are missing here, because this reader was too slow.
-    Lost(u64),
-}
-
-impl Item {
-    pub fn parse(text: &str) -> anyhow::Result<Self> {
-        // No record is so short, and few lines are no records.
-        if text.len() < 64
-            && let Ok(Lost { lost }) = serde_json::from_str(text)
-        {
-            return Ok(Self::Lost(lost));
-        }
-        let line = serde_json::from_str(text).with_context(|| {
-            format!("record {text:.80}: cannot be read; use an amphipod of the agent's version")
-        })?;
-        Ok(Self::Record(Box::new(line)))
-    }
-}
-
-/// A stream of records, as lines of JSON.
-pub struct Records {
-    socket: PathBuf,
-    body: Incoming,
-    buffer: BytesMut,
-    /// So much of the buffer has no line feed.
-    searched: usize,
-}
-
-impl Records {
-    /// The next line without its line feed; `None` when the agent ends the stream. Safe to cancel.
-    pub async fn next(&mut self) -> anyhow::Result<Option<String>> {
-        loop {
-            if let Some(line) = self.buffered() {
-                return Ok(Some(line));
-            }
-            if self.buffer.len() > MAX_LINE {
-                bail!(
-                    "agent at {}: a record of more than {MAX_LINE} bytes; is this an agent?",
-                    self.socket.display()
-                );
-            }
-            match self.body.frame().await {
-                Some(Ok(frame)) => {
-                    if let Ok(data) = frame.into_data() {
-                        self.buffer.extend_from_slice(&data);
-                    }
-                }
-                Some(Err(error)) => bail!(
-                    "agent at {}: gone in the middle of the stream ({error}); it was stopped or killed: see its log",
-                    self.socket.display()
-                ),
-                None => return Ok(None),
-            }
-        }
-    }
-
-    /// The next line, if it has already arrived.
-    pub fn buffered(&mut self) -> Option<String> {
-        match self.buffer[self.searched..].iter().position(|&byte| byte == b'\n') {
-            Some(offset) => {
-                let line = self.buffer.split_to(self.searched + offset);
-                self.buffer.advance(1);
-                self.searched = 0;
-                Some(String::from_utf8_lossy(&line).into_owned())
-            }
-            None => {
-                self.searched = self.buffer.len();
-                None
-            }
-        }
-    }
-}
-
-/// `?key=value&...`, percent-encoded; empty for no pairs.
-fn encode<'a>(pairs: impl Iterator<Item = (&'a str, &'a str)>) -> String {
-    use std::fmt::Write;
-    let mut query = String::new();
-    for (key, value) in pairs {
-        query.push(if query.is_empty() { '?' } else { '&' });
-        query.push_str(key);
-        query.push('=');
-        for byte in value.bytes() {
-            if byte.is_ascii_alphanumeric() || b"-._~/:,".contains(&byte) {
-                query.push(char::from(byte));
-            } else {
-                // Writing to a string cannot fail.
-                let _ = write!(query, "%{byte:02X}");
-            }
-        }
-    }
-    query
 }
 
 #[cfg(test)]

@@ -46,7 +46,7 @@ enum Command {
     Observe(observe::Args),
     /// Show the busiest pairs and the failures, live
     Top(top::Args),
-    /// Show how the agent fares and what it costs
+    /// Show how the agent fares and what it costs, or the hub and all nodes
     Status(status::Args),
     /// Print the version
     Version(version::Args),

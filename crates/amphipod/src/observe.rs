@@ -6,10 +6,11 @@ mod errors;
 mod phrase;
 mod table;
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use clap::builder::RangedI64ValueParser;
 use jiff::tz::TimeZone;
 use model::Filter;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::client::{self, Client, Item, Records};
 use crate::failure::Usage;
@@ -22,6 +23,8 @@ pub use errors::explain;
 const LAST: u64 = 20;
 /// More than any agent can be told to keep.
 const MAX_LAST: i64 = u32::MAX as i64;
+/// As many as a hub shows of what is kept.
+const HUBS_LAST: u64 = 10_000;
 
 #[derive(clap::Args)]
 #[command(after_help = "\
@@ -30,7 +33,10 @@ Examples:
   amphipod observe -f --verdict failed,dropped             what goes wrong
   amphipod observe -f --pod shop/cart --port 6379          what cart says to its cache
   amphipod observe -f --kind dns                           who looks up what, and what comes of it
-  amphipod observe --since 5m --not --namespace kube-system -o json")]
+  amphipod observe --since 5m --not --namespace kube-system -o json
+  amphipod observe --hub https://hub.example.com:7171 --token-file token -f --verdict failed    of all nodes
+
+With -f, Ctrl-C ends it with exit code 0.")]
 pub struct Args {
     /// Keep showing records as they come
     #[arg(short, long)]
@@ -38,7 +44,7 @@ pub struct Args {
     /// Begin with so many of the latest records [default: 20; with -f: 0; with --since: all]
     #[arg(long, value_name = "N", value_parser = RangedI64ValueParser::<u64>::new().range(0..=MAX_LAST), allow_negative_numbers = true)]
     last: Option<u64>,
-    /// How to print a record: a line, JSON as the agent sends it, a block of names and values, columns
+    /// How to print a record: a line, JSON as it was sent, a block of names and values, columns
     #[arg(short, long, value_name = "FORMAT", default_value = "compact")]
     output: Format,
     /// When to use colours
@@ -62,20 +68,61 @@ pub fn run(args: Args) -> anyhow::Result<()> {
     let filter = Filter::parse(args.filters.pairs()).map_err(|error| Usage(error.to_string()))?;
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().context("runtime")?;
-    runtime.block_on(observe(args, &filter))
+    runtime.block_on(async {
+        if !args.follow {
+            return observe(&args, &filter).await;
+        }
+        // Somebody who follows has seen enough; what was printed is out whenever this waits.
+        let stop = Stop::new()?;
+        tokio::select! {
+            ended = observe(&args, &filter) => ended,
+            () = stop.asked() => Ok(()),
+        }
+    })
 }
 
-async fn observe(args: Args, filter: &Filter) -> anyhow::Result<()> {
-    let last = last(&args).map(|last| last.to_string());
+/// Ctrl-C, or the signal to end.
+struct Stop {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Stop {
+    fn new() -> anyhow::Result<Self> {
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt()).context("SIGINT")?,
+            terminate: signal(SignalKind::terminate()).context("SIGTERM")?,
+        })
+    }
+
+    async fn asked(mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
+}
+
+async fn observe(args: &Args, filter: &Filter) -> anyhow::Result<()> {
+    let client = Client::new(&args.client)?;
+    let all = client.is_of_hub().then_some(HUBS_LAST);
+    let last = last(args);
+    let number = last.or(all).map(|last| last.to_string());
     let follow = args.follow.then_some(("follow", "1"));
     let query =
-        args.filters.pairs().chain(follow).chain(last.as_deref().map(|last| ("last", last)));
-    let mut records = Client::new(args.client).records(query).await?;
+        args.filters.pairs().chain(follow).chain(number.as_deref().map(|last| ("last", last)));
+    let mut records = client.records(query).await?;
     let mut printer = Printer::new(args.output, args.color.shown());
     print(&mut records, &mut printer).await?;
-    // A stream that has an end (`until`) may end; any other ends with its agent.
+    // A stream that has an end (`until`) may end; any other ends with who sends it.
     if args.follow && filter.until().is_none() {
-        bail!("the agent ended the stream: it is stopping; start again when it runs");
+        return Err(records.ended());
+    }
+    if last.is_none() && all.is_some_and(|all| printer.lines >= all) {
+        tracing::warn!(
+            "{} shows the newest {HUBS_LAST} records at most: ask for a shorter time, or with more filters",
+            client.peer()
+        );
     }
     Ok(())
 }
@@ -118,16 +165,20 @@ struct Printer {
     clock: phrase::Clock,
     table: table::Table,
     paint: paint::Paint,
+    /// Lines that were shown.
+    lines: u64,
 }
 
 impl Printer {
     fn new(format: Format, colour: bool) -> Self {
         let clock = phrase::Clock::new(TimeZone::system(), jiff::Timestamp::now());
-        Self { format, clock, table: table::Table::default(), paint: paint::Paint::new(colour) }
+        let paint = paint::Paint::new(colour);
+        Self { format, clock, table: table::Table::default(), paint, lines: 0 }
     }
 
     fn show(&mut self, line: &str) -> anyhow::Result<&str> {
         self.paint.clear();
+        self.lines += 1;
         if self.format == Format::Json {
             self.paint.plain(&printable(line));
             self.paint.line_feed();
@@ -135,8 +186,7 @@ impl Printer {
         }
         match (Item::parse(line)?, self.format) {
             (Item::Lost(lost), _) => {
-                self.paint
-                    .put(paint::Tone::Bad, &format!("... {lost} records lost: reader too slow"));
+                self.paint.put(paint::Tone::Bad, &format!("... {}", phrase::lost(&lost)));
                 self.paint.line_feed();
             }
             (Item::Record(line), Format::Table) => {

@@ -63,6 +63,17 @@ pub fn plural(number: u64, one: &str) -> String {
     format!("{} {one}{}", count(number), if number == 1 { "" } else { "s" })
 }
 
+/// Nodes that are named where more are meant.
+pub const NAMED: usize = 3;
+
+/// `n1, n2`; `120 nodes (n1, n2, n3 ...)`.
+pub fn names(nodes: &[&str]) -> String {
+    match nodes {
+        few if few.len() <= NAMED => few.join(", "),
+        many => format!("{} nodes ({} ...)", count(many.len() as u64), many[..NAMED].join(", ")),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -12,7 +12,13 @@ use tempfile::TempDir;
 
 fn amphipod(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_amphipod"));
-    command.args(args).env_remove("AMPHIPOD_LOG").env_remove("NODE_NAME").stdin(Stdio::null());
+    command
+        .args(args)
+        .env_remove("AMPHIPOD_LOG")
+        .env_remove("NODE_NAME")
+        .env_remove("AMPHIPOD_HUB")
+        .env_remove("AMPHIPOD_TOKEN")
+        .stdin(Stdio::null());
     command
 }
 
@@ -90,7 +96,7 @@ fn failures_end_with_1() {
         check_error(
             &[command, "--socket", "/nonexistent/agent.sock"],
             1,
-            "no agent at /nonexistent/agent.sock; start one: amphipod agent, or name its socket: --socket",
+            "no agent at /nonexistent/agent.sock; start one: amphipod agent, or name its socket: --socket, or a hub: --hub",
         );
     }
     check_error(
@@ -215,7 +221,9 @@ fn following_an_agent_that_stops_is_a_failure() {
     assert!(out.ends_with("{\"lost\":3}\n"), "{out}");
     assert_eq!(
         error,
-        "amphipod: the agent ended the stream: it is stopping; start again when it runs\n"
+        format!(
+            "amphipod: agent at {path}: ended the stream: it is stopping; start again when it runs\n"
+        )
     );
 }
 

@@ -99,7 +99,7 @@ impl App {
         let catalogue = Arc::new(Catalogue::new(config.history.max_edges));
         let store = store(&config.history, &catalogue, &mut supervisor)?;
         let ingest = Ingest::new(store, catalogue, &config.history, now_s())?;
-        let observers = Arc::new(Observers::default());
+        let observers = Arc::new(Observers::new(cancel.clone()));
         let telemetry = ingest::Service {
             ingest: ingest.clone(),
             observers: observers.clone(),

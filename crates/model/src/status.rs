@@ -211,9 +211,16 @@ pub struct Cost {
     pub map_memory_bytes: u64,
 }
 
-/// A line among the records of a stream: so many records were lost here because the reader was too slow.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// A line among the records of a stream: so many are missing here.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Lost {
+    /// 0: nobody knows how many.
     pub lost: u64,
+    /// Whose; empty: of the only one that was asked. Of a replica's nodes where the replica is missing.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub node: String,
+    /// Empty: the reader was too slow.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub reason: String,
 }

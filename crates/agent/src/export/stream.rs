@@ -120,7 +120,7 @@ impl Chunk {
             return self.lines.into();
         }
         let mut lines = Vec::with_capacity(self.lines.len() + 32);
-        push(&mut lines, &Lost { lost: self.lost });
+        push(&mut lines, &Lost { lost: self.lost, ..Lost::default() });
         lines.extend(self.lines);
         lines.into()
     }

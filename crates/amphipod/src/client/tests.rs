@@ -1,7 +1,11 @@
+use std::path::Path;
 use std::time::Duration;
+
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixListener;
+
+use model::status::Lost;
 
 use super::*;
 
@@ -29,12 +33,17 @@ fn agent() -> (TempDir, UnixListener, Client) {
     let dir = tempfile::tempdir().unwrap();
     let socket = dir.path().join("agent.sock");
     let listener = UnixListener::bind(&socket).unwrap();
-    (dir, listener, Client { socket })
+    (dir, listener, Client::of_agent(socket))
 }
 
 /// The message with the socket's path, which differs every time, as SOCKET.
 fn message(error: &anyhow::Error, client: &Client) -> String {
-    format!("{error:#}").replace(&client.socket.display().to_string(), "SOCKET")
+    format!("{error:#}").replace(&socket(client).display().to_string(), "SOCKET")
+}
+
+fn socket(client: &Client) -> &Path {
+    let Peer::Agent(socket) = &client.peer else { panic!("a hub") };
+    socket
 }
 
 const STREAM: &str = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n";
@@ -129,7 +138,8 @@ async fn a_status_is_read_and_a_wrong_one_is_named() {
     serve(listener, &["HTTP/1.1 200 OK\r\ncontent-length: 1\r\n\r\n7"]);
     let said = message(&client.status(Duration::ZERO).await.unwrap_err(), &client);
     assert!(
-        said.starts_with("agent at SOCKET: its status cannot be read; use an amphipod of"),
+        said.starts_with("agent at SOCKET: its status cannot be read (")
+            && said.ends_with("is this the socket of an agent, and of this version?"),
         "{said}"
     );
 }
@@ -139,9 +149,9 @@ async fn no_agent() {
     let (dir, listener, client) = agent();
     // Left over by an agent that was killed.
     drop(listener);
-    let expected = "no agent at SOCKET; start one: amphipod agent, or name its socket: --socket";
+    let expected = "no agent at SOCKET; start one: amphipod agent, or name its socket: --socket, or a hub: --hub";
     check_error(&client.status(Duration::ZERO).await.unwrap_err(), &client, expected);
-    std::fs::remove_file(&client.socket).unwrap();
+    std::fs::remove_file(socket(&client)).unwrap();
     check_error(&client.status(Duration::ZERO).await.unwrap_err(), &client, expected);
     drop(dir);
     check_error(&client.status(Duration::ZERO).await.unwrap_err(), &client, expected);
@@ -150,7 +160,7 @@ async fn no_agent() {
 #[test]
 fn a_forbidden_socket_is_named() {
     let error = std::io::Error::from_raw_os_error(13);
-    let said = unreachable(Path::new("/run/amphipod/agent.sock"), &error).to_string();
+    let said = peer::unreachable(Path::new("/run/amphipod/agent.sock"), &error).to_string();
     assert_eq!(
         said,
         "agent at /run/amphipod/agent.sock: permission denied; run as root, or as a member of the socket's group"
@@ -166,12 +176,18 @@ async fn something_else_at_the_socket_is_named() {
     });
     let said = message(&client.status(Duration::ZERO).await.unwrap_err(), &client);
     assert!(said.starts_with("agent at SOCKET: no answer ("), "{said}");
-    assert!(said.ends_with("is this the socket of an agent?"), "{said}");
+    assert!(said.ends_with("is this the socket of an agent, and of this version?"), "{said}");
 }
 
 #[test]
 fn items_are_told_apart() {
-    assert_eq!(Item::parse(r#"{"lost":7}"#).unwrap(), Item::Lost(7));
+    let lost = |lost, node: &str, reason: &str| {
+        Item::Lost(Lost { lost, node: node.to_owned(), reason: reason.to_owned() })
+    };
+    assert_eq!(Item::parse(r#"{"lost":7}"#).unwrap(), lost(7, "", ""));
+    let long = "n".repeat(200);
+    let text = format!(r#"{{"lost":0,"node":"{long}","reason":"no_answer"}}"#);
+    assert_eq!(Item::parse(&text).unwrap(), lost(0, &long, "no_answer"));
     assert!(matches!(Item::parse(r#"{"node":"n","kind":"flow"}"#).unwrap(), Item::Record(_)));
     assert!(Item::parse("").is_err());
 }

@@ -8,7 +8,7 @@ use anyhow::Context;
 use model::line::{End, Kind, Line, Way};
 use tokio_util::sync::CancellationToken;
 
-use crate::client::{self, Client, Item};
+use crate::client::{Client, Item};
 use crate::output;
 
 /// Prints that record, and when it came, counted from `start`.
@@ -47,7 +47,7 @@ pub fn watch(
 }
 
 async fn find(socket: PathBuf) -> anyhow::Result<Option<Line>> {
-    let client = Client::new(client::Args { socket });
+    let client = Client::of_agent(socket);
     let mut records = client.records([("follow", "1"), ("last", "1000")].into_iter()).await?;
     while let Some(text) = records.next().await? {
         if let Item::Record(line) = Item::parse(&text)?

@@ -35,6 +35,8 @@ pub fn text(
     let mut commands = commands(&program(), socket, agent, frontend, place);
     if let Some(hub) = control_plane.hub() {
         text.insert_str(0, &format!("The cluster in a browser: http://{hub}/\n\n"));
+        let command = format!("{} status --hub http://{hub}", program());
+        commands.push((command, "the hub and all nodes; so does top, and so does observe"));
         let command = format!("curl -s 'http://{hub}/api/v1/graph?since=-5m'");
         commands.push((command, "the hub: who talks to whom, of all nodes and from a while ago"));
         let command = format!("curl -s http://{hub}/api/v1/openapi.json");

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use model::line::{Dns, End, Event, Kind, Line, Way};
+use model::status::Lost;
 
 use super::errors::{self, explain};
 use crate::paint::{Span, Tone};
@@ -79,6 +80,25 @@ fn named(end: &End) -> Option<String> {
 fn workload(end: &End) -> Option<&str> {
     let outside = end.workload_kind.as_deref() == Some("External");
     end.workload.as_deref().filter(|_| !outside)
+}
+
+/// `3 records of node-1 lost: reader too slow`, `records of node-2 missing: no answer`.
+pub fn lost(it: &Lost) -> String {
+    let of = match it.node.as_str() {
+        "" => String::new(),
+        node => format!(" of {node}"),
+    };
+    let why = match it.reason.as_str() {
+        "" => "reader too slow",
+        "no_answer" => "no answer",
+        "replica_unreachable" => "this hub cannot be reached by the one that was asked",
+        other => other,
+    };
+    match it.lost {
+        0 => format!("records{of} missing: {why}"),
+        1 => format!("1 record{of} lost: {why}"),
+        number => format!("{number} records{of} lost: {why}"),
+    }
 }
 
 /// `curl[1234]`: the process at the local end, where no pod names it.

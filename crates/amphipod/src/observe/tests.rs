@@ -312,6 +312,18 @@ fn losses_are_shown() {
             "... 120 records lost: reader too slow\n"
         );
     }
+    for (line, expected) in [
+        (r#"{"lost":1,"node":"n1"}"#, "1 record of n1 lost: reader too slow"),
+        (r#"{"lost":0,"node":"n1","reason":"no_answer"}"#, "records of n1 missing: no answer"),
+        (
+            r#"{"lost":0,"node":"hub-2","reason":"replica_unreachable"}"#,
+            "records of hub-2 missing: this hub cannot be reached by the one that was asked",
+        ),
+        (r#"{"lost":2,"node":"n1","reason":"a\u001bb"}"#, "2 records of n1 lost: a\u{fffd}b"),
+    ] {
+        let shown = printer(Format::Compact, false).show(line).unwrap().to_owned();
+        assert_eq!(shown, format!("... {expected}\n"));
+    }
 }
 
 #[test]

@@ -1,6 +1,6 @@
-//! The interactive `top`: the terminal, its keys, and the loop between records and screen.
+//! The interactive `top`: the terminal, its keys, and the loop between what comes and the screen.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, bail};
 use ratatui::DefaultTerminal;
@@ -9,17 +9,14 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::time::MissedTickBehavior;
 
-use super::Intake;
+use super::Feed;
 use super::screen;
 use super::snapshot::Snapshot;
 use super::state::{After, State};
-use crate::client::Records;
 
 const REDRAW: Duration = Duration::from_secs(1);
 /// How long the keyboard's thread waits before it looks whether it is still wanted.
 const WAIT: Duration = Duration::from_millis(100);
-/// Records taken in before keys and screen have their turn.
-const TURN: usize = 4096;
 
 /// The terminal in its raw state; as it was before once this is dropped. A panic restores it, too.
 struct Screen(DefaultTerminal);
@@ -42,7 +39,7 @@ impl Drop for Screen {
     }
 }
 
-pub async fn run(mut records: Records, mut intake: Intake, mut state: State) -> anyhow::Result<()> {
+pub async fn run(mut feed: impl Feed, mut state: State) -> anyhow::Result<()> {
     let mut interrupt = signal(SignalKind::interrupt()).context("SIGINT")?;
     let mut terminate = signal(SignalKind::terminate()).context("SIGTERM")?;
     let mut hangup = signal(SignalKind::hangup()).context("SIGHUP")?;
@@ -68,27 +65,14 @@ pub async fn run(mut records: Records, mut intake: Intake, mut state: State) -> 
                 None => bail!("terminal: no more input; use --once without one"),
             },
             _ = redraw.tick() => true,
-            line = records.next() => {
-                let Some(line) = line? else {
-                    bail!("the agent ended the stream: it is stopping; start again when it runs");
-                };
-                intake.take(&line)?;
-                // Each look at the clock and at the channels costs more than a record.
-                for _ in 0..TURN {
-                    match records.buffered() {
-                        Some(line) => intake.take(&line)?,
-                        None => break,
-                    }
-                }
+            taken = feed.next() => {
+                taken?;
                 false
             }
         };
         if refresh {
-            let now = Instant::now();
-            intake.window.slide(now);
             if !state.paused {
-                snapshot =
-                    Snapshot::new(&intake.window, now, state.group, state.sort, &state.search);
+                snapshot = feed.snapshot(&state);
             }
             screen.draw(&snapshot, &state)?;
         }

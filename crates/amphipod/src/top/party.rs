@@ -18,11 +18,12 @@ pub enum Group {
 }
 
 impl Group {
-    pub fn next(self) -> Self {
+    /// A hub knows no pods.
+    pub fn next(self, of_hub: bool) -> Self {
         match self {
             Self::Workload => Self::Namespace,
-            Self::Namespace => Self::Pod,
-            Self::Pod => Self::Workload,
+            Self::Namespace if !of_hub => Self::Pod,
+            Self::Namespace | Self::Pod => Self::Workload,
         }
     }
 

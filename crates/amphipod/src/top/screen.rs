@@ -53,10 +53,19 @@ fn heading(snapshot: &Snapshot, state: &State) -> Line<'static> {
         Span::raw(format!("  last {:.0}s", snapshot.seconds)),
         Span::raw(format!("  by {}", snapshot.group.name())),
         Span::raw(format!("  {} pairs", snapshot.pairs.len())),
-        Span::raw(format!("  {} records/s", rate(snapshot.records_per_second))),
     ];
+    if let Some(records) = snapshot.records_per_second {
+        spans.push(Span::raw(format!("  {} records/s", rate(records))));
+    }
     if snapshot.records_lost > 0 {
         spans.push(Span::styled(format!("  {} records lost", snapshot.records_lost), ODD));
+    }
+    match snapshot.missing.as_slice() {
+        [] => {}
+        [one] => spans.push(Span::styled(format!("  {one}"), ODD)),
+        [first, more @ ..] => {
+            spans.push(Span::styled(format!("  {first} (and {} more gaps)", more.len()), ODD));
+        }
     }
     if state.paused {
         spans.push(Span::styled("  PAUSED", ODD.add_modifier(Modifier::BOLD)));

@@ -39,9 +39,14 @@ pub struct Snapshot {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub others: Option<Rates>,
     pub failures: Vec<Failures>,
-    pub records_per_second: f64,
+    /// Absent: it is made of sums.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub records_per_second: Option<f64>,
     /// Since the start.
     pub records_lost: u64,
+    /// What it lacks besides, in words.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub missing: Vec<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -74,6 +79,8 @@ pub struct Failures {
     pub port: u16,
     /// Packets that the kernel discarded; else connections that failed.
     pub dropped: bool,
+    /// Empty: it is not known.
+    #[serde(skip_serializing_if = "String::is_empty")]
     pub error: String,
     /// Within the window.
     pub count: u64,
@@ -94,11 +101,7 @@ impl Snapshot {
     /// `search`: only pairs whose names contain it, in whatever case.
     pub fn new(window: &Window, now: Instant, group: Group, sort: Sort, search: &str) -> Self {
         let seconds = window.seconds(now);
-        let search = search.to_lowercase();
-        let wanted = |source: &str, destination: &str| {
-            search.is_empty()
-                || format!("{source} -> {destination}").to_lowercase().contains(&search)
-        };
+        let wanted = wanted(search);
         let mut sums = HashMap::<(String, String), Counts>::new();
         for (source, destination, counts) in window.pairs() {
             *sums.entry((source.label(group), destination.label(group))).or_default() += counts;
@@ -112,11 +115,7 @@ impl Snapshot {
                 rates: Rates::new(counts, seconds),
             })
             .collect();
-        pairs.sort_by(|a, b| {
-            let by_rate =
-                sort.key(&b.rates).partial_cmp(&sort.key(&a.rates)).unwrap_or(Ordering::Equal);
-            by_rate.then_with(|| (&a.source, &a.destination).cmp(&(&b.source, &b.destination)))
-        });
+        sort.apply(&mut pairs);
         let others = Some(window.others()).filter(|others| *others != Counts::default());
         Self {
             seconds,
@@ -124,9 +123,10 @@ impl Snapshot {
             sort,
             pairs,
             others: others.map(|others| Rates::new(others, seconds)),
-            failures: failures(window, group, wanted),
-            records_per_second: window.records() as f64 / seconds,
+            failures: failures(window, group, &wanted),
+            records_per_second: Some(window.records() as f64 / seconds),
             records_lost: window.lost(),
+            missing: Vec::new(),
         }
     }
 
@@ -166,12 +166,23 @@ impl Snapshot {
         if self.records_lost > 0 {
             let _ = writeln!(text, "... {} records lost: reader too slow", self.records_lost);
         }
+        for missing in &self.missing {
+            let _ = writeln!(text, "... {missing}");
+        }
         text
     }
 }
 
+/// Whether the names of a pair contain the text, in whatever case.
+pub fn wanted(search: &str) -> impl Fn(&str, &str) -> bool {
+    let search = search.to_lowercase();
+    move |source, destination| {
+        search.is_empty() || format!("{source} -> {destination}").to_lowercase().contains(&search)
+    }
+}
+
 impl Rates {
-    fn new(counts: Counts, seconds: f64) -> Self {
+    pub fn new(counts: Counts, seconds: f64) -> Self {
         let rate = |count: u64| count as f64 / seconds;
         Self {
             bytes_per_second: rate(counts.bytes),
@@ -197,6 +208,15 @@ impl Rates {
 }
 
 impl Sort {
+    /// The most of it first.
+    pub fn apply(self, rows: &mut [Row]) {
+        rows.sort_by(|a, b| {
+            let by_rate =
+                self.key(&b.rates).partial_cmp(&self.key(&a.rates)).unwrap_or(Ordering::Equal);
+            by_rate.then_with(|| (&a.source, &a.destination).cmp(&(&b.source, &b.destination)))
+        });
+    }
+
     fn key(self, rates: &Rates) -> f64 {
         match self {
             Self::Bytes => rates.bytes_per_second,
@@ -212,18 +232,20 @@ impl Sort {
 impl Failures {
     pub fn text(&self) -> String {
         let port = if self.port == 0 { String::new() } else { format!(":{}", self.port) };
-        let dropped = if self.dropped { "dropped: " } else { "" };
+        let what = match (self.dropped, self.error.as_str()) {
+            (true, "") => "dropped".to_owned(),
+            (true, reason) => format!("dropped: {reason}"),
+            (false, "") => "failed".to_owned(),
+            (false, error) => error.to_owned(),
+        };
         let meaning = crate::observe::explain(&self.error)
             .map(|meaning| format!(" ({meaning})"))
             .unwrap_or_default();
-        format!(
-            "{}x  {} -> {}{port}  {dropped}{}{meaning}",
-            self.count, self.source, self.destination, self.error
-        )
+        format!("{}x  {} -> {}{port}  {what}{meaning}", self.count, self.source, self.destination)
     }
 }
 
-fn failures(window: &Window, group: Group, wanted: impl Fn(&str, &str) -> bool) -> Vec<Failures> {
+fn failures(window: &Window, group: Group, wanted: &impl Fn(&str, &str) -> bool) -> Vec<Failures> {
     let mut sums = HashMap::<(bool, String, String, u16, String), u64>::new();
     for (failure, count) in window.failures().filter(|(_, count)| *count > 0) {
         let source = failure.source.label(group);
@@ -245,6 +267,11 @@ fn failures(window: &Window, group: Group, wanted: impl Fn(&str, &str) -> bool) 
             count,
         })
         .collect();
+    sort_failures(&mut failures);
+    failures
+}
+
+pub fn sort_failures(failures: &mut [Failures]) {
     failures.sort_by(|a, b| {
         let name = |failure: &Failures| {
             (failure.source.clone(), failure.destination.clone(), failure.port)
@@ -252,5 +279,4 @@ fn failures(window: &Window, group: Group, wanted: impl Fn(&str, &str) -> bool) 
         // Drops are often harmless, a failed connection never.
         (a.dropped, b.count).cmp(&(b.dropped, a.count)).then_with(|| name(a).cmp(&name(b)))
     });
-    failures
 }

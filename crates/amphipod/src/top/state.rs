@@ -9,6 +9,8 @@ use super::snapshot::Sort;
 pub struct State {
     pub sort: Sort,
     pub group: Group,
+    /// What is shown is a hub's, which knows no pods.
+    pub of_hub: bool,
     pub search: String,
     /// The search is being typed.
     pub typing: bool,
@@ -26,7 +28,7 @@ pub const KEYS: &[(&str, &str)] = &[
     ("d", "sort by drops"),
     ("r", "sort by round-trip time"),
     ("n", "sort by retransmits"),
-    ("g", "group by workload, namespace or pod"),
+    ("g", "group by workload, namespace or pod (which a hub does not know)"),
     ("/", "show only names that contain a text; Enter keeps it, Esc clears it"),
     ("space", "pause"),
     ("up, down", "scroll; also k and j, PgUp and PgDn, Home"),
@@ -61,7 +63,7 @@ impl State {
             KeyCode::Char('?') => self.help = !self.help,
             KeyCode::Char(' ') => self.paused = !self.paused,
             KeyCode::Char('/') => self.typing = true,
-            KeyCode::Char('g') => self.group = self.group.next(),
+            KeyCode::Char('g') => self.group = self.group.next(self.of_hub),
             KeyCode::Char('b') => self.sort = Sort::Bytes,
             KeyCode::Char('c') => self.sort = Sort::Connections,
             KeyCode::Char('f') => self.sort = Sort::Failures,
@@ -136,6 +138,16 @@ mod tests {
             "vvv/x\nf",
             State { search: "x".to_owned(), sort: Sort::Failures, ..State::default() },
         );
+    }
+
+    #[test]
+    fn a_hub_has_no_pods_to_group_by() {
+        let mut state = State { of_hub: true, ..State::default() };
+        let groups = [(); 2].map(|()| {
+            state.press(KeyEvent::from(KeyCode::Char('g')));
+            state.group
+        });
+        assert_eq!(groups, [Group::Namespace, Group::Workload]);
     }
 
     #[test]

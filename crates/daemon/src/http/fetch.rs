@@ -1,9 +1,6 @@
 //! Requests of a daemon to others: one connection for each, everything with a limit.
 
-use std::net::IpAddr;
 use std::path::{Path, PathBuf};
-use std::pin::Pin;
-use std::sync::Arc;
 use std::time::Duration;
 
 use axum::http::{HeaderMap, HeaderValue, Request, StatusCode, Version, header};
@@ -13,15 +10,11 @@ use hyper::body::Incoming;
 use hyper::client::conn::{http1, http2};
 use hyper::{Response, Uri};
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use rustls_pki_types::ServerName;
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
-use tokio_rustls::TlsConnector;
 
+use super::dial::{Dial, Io, Resolve};
 use crate::tls::{self, Files};
 
 const WITHIN: Duration = Duration::from_secs(15);
-const CONNECT_WITHIN: Duration = Duration::from_secs(5);
 const ANSWER_BYTES: usize = 1 << 20;
 const NAME: &str = concat!("amphipod/", env!("CARGO_PKG_VERSION"));
 /// Where distributions have the authorities that their system trusts.
@@ -37,10 +30,6 @@ pub fn system() -> Option<PathBuf> {
     SYSTEM.iter().map(PathBuf::from).find(|path| path.exists())
 }
 
-/// Finds the addresses of a name; what fails is told on one line. A static executable must not ask glibc.
-pub type Resolve = Arc<dyn Fn(String) -> Resolving + Send + Sync>;
-pub type Resolving = Pin<Box<dyn Future<Output = Result<Vec<IpAddr>, String>> + Send>>;
-
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Speech {
     Http1,
@@ -51,10 +40,8 @@ pub enum Speech {
 /// Cheap to clone.
 #[derive(Clone)]
 pub struct Fetch {
-    /// Without one only plain HTTP is spoken.
-    tls: Option<tls::Client>,
+    dial: Dial,
     speech: Speech,
-    resolve: Resolve,
     within: Duration,
     answer_bytes: usize,
 }
@@ -92,7 +79,8 @@ impl Fetch {
         };
         let client = |path| tls::Client::new(path, own, protocols);
         let tls = authorities.map(client).transpose()?;
-        Ok(Self { tls, speech, resolve, within: WITHIN, answer_bytes: ANSWER_BYTES })
+        let dial = Dial { tls, resolve };
+        Ok(Self { dial, speech, within: WITHIN, answer_bytes: ANSWER_BYTES })
     }
 
     /// For longer answers than usual: how long one may take, and how many bytes it may have.
@@ -103,7 +91,7 @@ impl Fetch {
 
     /// What follows the files, if there are any.
     pub fn tls(&self) -> Option<&tls::Client> {
-        self.tls.as_ref()
+        self.dial.tls.as_ref()
     }
 
     /// # Errors
@@ -118,22 +106,13 @@ impl Fetch {
         let secure = uri.scheme_str() == Some("https");
         let host = uri.host().unwrap_or_default().trim_matches(['[', ']']).to_owned();
         let port = uri.port_u16().unwrap_or(if secure { 443 } else { 80 });
-        let tcp = tokio::time::timeout(CONNECT_WITHIN, self.connect(&host, port)).await;
-        let tcp =
-            tcp.map_err(|_| format!("{host}:{port} cannot be reached within {CONNECT_WITHIN:?}"))??;
+        let stream = self.dial.connect(&host, port, secure).await;
+        let stream = stream.map_err(|error| error.to_string())?;
         let text = |error: &dyn std::fmt::Display| format!("{host}:{port}: {error}");
         request.headers_mut().insert(header::USER_AGENT, HeaderValue::from_static(NAME));
         if self.speech == Speech::Http1 {
             self.address(&mut request, &uri).map_err(|error| text(&error))?;
         }
-        if !secure {
-            return self.speak(tcp, request).await.map_err(|error| text(&error));
-        }
-        let tls = self.tls.as_ref();
-        let tls = tls.ok_or("the system names no authorities; give a file with them (ca)")?;
-        let name = ServerName::try_from(host.clone()).map_err(|error| text(&error))?;
-        let stream = TlsConnector::from(tls.config()).connect(name, tcp).await;
-        let stream = stream.map_err(|error| text(&error))?;
         self.speak(stream, request).await.map_err(|error| text(&error))
     }
 
@@ -148,27 +127,9 @@ impl Fetch {
         Ok(())
     }
 
-    async fn connect(&self, host: &str, port: u16) -> Result<TcpStream, String> {
-        let addresses = match host.parse() {
-            Ok(ip) => vec![ip],
-            Err(_) => {
-                let found = (self.resolve)(host.to_owned()).await;
-                found.map_err(|error| format!("{host}: {error}"))?
-            }
-        };
-        let mut failed = format!("{host} has no address");
-        for ip in addresses {
-            match TcpStream::connect((ip, port)).await {
-                Ok(stream) => return Ok(stream),
-                Err(error) => failed = format!("{ip}:{port}: {error}"),
-            }
-        }
-        Err(failed)
-    }
-
     async fn speak(
         &self,
-        stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+        stream: Box<dyn Io>,
         mut request: Request<Full<Bytes>>,
     ) -> Result<Answer, String> {
         let failed = |error: hyper::Error| causes(&error);

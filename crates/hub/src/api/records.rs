@@ -12,7 +12,8 @@ use bytes::Bytes;
 use daemon::http::Problem;
 use model::filter::KEYS;
 use model::line::Line;
-use model::{Filter, Scope};
+use model::status::Lost;
+use model::{Filter, Scope, Timestamp};
 use proto::telemetry::Ask;
 use proto::telemetry::ask::Filter as Pair;
 use tokio::time::{Instant, timeout_at};
@@ -31,6 +32,10 @@ const USUAL: usize = 1000;
 const PATIENCE: Duration = Duration::from_secs(3);
 /// The same where one follows: what comes later is shown when it comes.
 const GATHER: Duration = Duration::from_millis(400);
+/// An agent waits so long for a record's names, and a while passes until it is here.
+const LATE: Duration = Duration::from_secs(5);
+/// Why records of a node are missing that was asked.
+const NO_ANSWER: &str = "no_answer";
 /// Failures on the page of a workload, and how long they may take.
 const FAILURES: usize = 100;
 const FAILURES_PATIENCE: Duration = Duration::from_millis(1000);
@@ -39,6 +44,7 @@ struct Request {
     follow: bool,
     last: Option<usize>,
     filters: Vec<Pair>,
+    until: Option<Timestamp>,
 }
 
 const FOLLOW: Parameter = one(
@@ -61,7 +67,7 @@ pub fn parameters() -> Vec<Parameter> {
 impl Request {
     fn parse(pairs: Vec<(String, String)>) -> Result<Self, Problem> {
         few(&pairs)?;
-        let mut request = Self { follow: false, last: None, filters: Vec::new() };
+        let mut request = Self { follow: false, last: None, filters: Vec::new(), until: None };
         for (key, value) in pairs {
             match key.as_str() {
                 "follow" => {
@@ -79,7 +85,7 @@ impl Request {
             }
         }
         let pairs = request.filters.iter().map(|it| (it.key.as_str(), it.value.as_str()));
-        Filter::parse(pairs).map_err(bad)?;
+        request.until = Filter::parse(pairs).map_err(bad)?.until();
         Ok(request)
     }
 }
@@ -90,7 +96,7 @@ pub async fn records(
     query: Pairs,
 ) -> Result<Response, Problem> {
     let pairs = query.map_err(bad)?.0;
-    let Request { follow, last, filters } = Request::parse(pairs)?;
+    let Request { follow, last, filters, until } = Request::parse(pairs)?;
     let timed = filters.iter().any(|it| it.key == "since");
     let most = match last {
         Some(last) => last,
@@ -104,7 +110,8 @@ pub async fn records(
     let busy = |error| Problem::new(StatusCode::SERVICE_UNAVAILABLE, error);
     let listener = sources.replicas.observe(&sources.observers, ask).map_err(busy)?;
     let scope = person.scope.clone();
-    let stream = Lines { gathered: false, most, follow, listener, scope };
+    let until = until.map(|until| Instant::now() + until.since(Timestamp::now()) + LATE);
+    let stream = Lines { gathered: false, most, follow, until, listener, scope };
     let body = futures_util::stream::unfold(stream, |mut lines| async {
         lines.next().await.map(|chunk| (Ok::<_, Infallible>(chunk), lines))
     });
@@ -116,6 +123,8 @@ struct Lines {
     listener: Listener,
     scope: Scope,
     follow: bool,
+    /// When a stream that follows ends.
+    until: Option<Instant>,
     most: usize,
     /// What was kept has been told.
     gathered: bool,
@@ -130,14 +139,24 @@ impl Lines {
                 (true, _) => GATHER,
                 (false, _) => PATIENCE,
             };
-            let gathered = gather(&mut self.listener, &self.scope, self.most, patience).await;
-            if !gathered.is_empty() {
-                return Some(gathered);
+            let mut chunk = gather(&mut self.listener, &self.scope, self.most, patience).await;
+            if !self.follow && self.most > 0 {
+                for node in self.listener.unanswered() {
+                    tell_missing(&mut chunk, node, NO_ANSWER);
+                }
+            }
+            if !chunk.is_empty() {
+                return Some(chunk.into());
             }
         }
         while self.follow {
             let mut chunk = Vec::new();
-            match self.listener.next().await? {
+            let next = self.listener.next();
+            let event = match self.until {
+                None => next.await,
+                Some(until) => timeout_at(until, next).await.ok()?,
+            };
+            match event? {
                 Event::Lines { node, lines, lost } => {
                     tell_lost(&mut chunk, &node, lost);
                     chunk.extend(seen(&self.scope, lines));
@@ -146,7 +165,7 @@ impl Lines {
                     tracing::debug!(%node, error, "a node does not tell records");
                 }
                 Event::Left { replica, error } if !error.is_empty() => {
-                    tell_missing(&mut chunk, &replica);
+                    tell_missing(&mut chunk, &replica, UNREACHABLE);
                 }
                 Event::End { .. } | Event::Joined { .. } | Event::Left { .. } => {}
             }
@@ -160,20 +179,28 @@ impl Lines {
 
 fn tell_lost(chunk: &mut Vec<u8>, node: &str, lost: u64) {
     if lost > 0 {
-        chunk.extend(serde_json::json!({ "lost": lost, "node": node }).to_string().bytes());
-        chunk.push(b'\n');
+        tell(chunk, &Lost { lost, node: node.to_owned(), reason: String::new() });
     }
 }
 
-/// That nobody knows how much is missing.
-fn tell_missing(chunk: &mut Vec<u8>, replica: &str) {
-    let missing = serde_json::json!({ "lost": 0, "node": replica, "reason": UNREACHABLE });
-    chunk.extend(missing.to_string().bytes());
+/// That nobody knows how much is missing of a node, or of a replica's.
+fn tell_missing(chunk: &mut Vec<u8>, node: &str, reason: &str) {
+    tell(chunk, &Lost { lost: 0, node: node.to_owned(), reason: reason.to_owned() });
+}
+
+fn tell(chunk: &mut Vec<u8>, lost: &Lost) {
+    // Writing to memory cannot fail.
+    let _ = serde_json::to_writer(&mut *chunk, lost);
     chunk.push(b'\n');
 }
 
 /// The newest lines of all nodes that answer in time, oldest first.
-async fn gather(listener: &mut Listener, scope: &Scope, most: usize, patience: Duration) -> Bytes {
+async fn gather(
+    listener: &mut Listener,
+    scope: &Scope,
+    most: usize,
+    patience: Duration,
+) -> Vec<u8> {
     let until = Instant::now() + patience;
     let mut out = Vec::new();
     let mut lines: Vec<Bytes> = Vec::new();
@@ -192,13 +219,18 @@ async fn gather(listener: &mut Listener, scope: &Scope, most: usize, patience: D
                     newest(&mut lines, most);
                 }
             }
-            Event::Left { replica, error } if !error.is_empty() => tell_missing(&mut out, &replica),
+            Event::Left { replica, error } if !error.is_empty() => {
+                tell_missing(&mut out, &replica, UNREACHABLE);
+            }
+            Event::End { node, error } if !error.is_empty() => {
+                tell_missing(&mut out, &node, &error);
+            }
             Event::End { .. } | Event::Joined { .. } | Event::Left { .. } => {}
         }
     }
     newest(&mut lines, most);
     lines.iter().for_each(|line| out.extend_from_slice(line));
-    out.into()
+    out
 }
 
 /// Namespaces that filters name.

@@ -13,6 +13,7 @@ use proto::telemetry::question::{Cancel, Kind};
 use proto::telemetry::{Ask, Question};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
 
 pub use session::run;
 
@@ -29,6 +30,8 @@ pub struct Observers {
     next: AtomicU64,
     /// Lines that were not handed on because their listener was too slow.
     pub lost: AtomicU64,
+    /// The hub stops: who follows would hold that up.
+    stopping: CancellationToken,
 }
 
 #[derive(Default)]
@@ -105,6 +108,11 @@ pub fn within(scope: &Scope) -> Option<proto::telemetry::ask::Scope> {
 }
 
 impl Observers {
+    /// Listeners hear an end once `stopping` is cancelled.
+    pub fn new(stopping: CancellationToken) -> Self {
+        Self { stopping, ..Self::default() }
+    }
+
     /// Agents that can be asked.
     pub fn agents(&self) -> usize {
         self.inner().agents.len()
@@ -195,9 +203,10 @@ impl Observers {
 }
 
 impl Listener {
-    /// `None` never comes while it follows.
+    /// `None`: the hub stops.
     pub async fn next(&mut self) -> Option<Event> {
-        let event = self.events.recv().await?;
+        let stopping = &self.observers.stopping;
+        let event = stopping.run_until_cancelled(self.events.recv()).await.flatten()?;
         match &event {
             Event::Lines { .. } => {}
             Event::End { node, .. } => drop(self.waiting.remove(node)),
@@ -291,6 +300,15 @@ mod tests {
         observers.hand_on(question, lines("n1", "c\n", 0));
         assert_eq!(listener.events.try_recv(), Ok(lines("n1", "c\n", 9)));
         assert_eq!(observers.lost.load(Ordering::Relaxed), 6);
+    }
+
+    #[tokio::test]
+    async fn who_follows_hears_an_end_when_the_hub_stops() {
+        let stopping = CancellationToken::new();
+        let observers = Arc::new(Observers::new(stopping.clone()));
+        let mut listener = observers.ask(ask(true)).unwrap();
+        stopping.cancel();
+        assert_eq!(listener.next().await, None);
     }
 
     #[test]

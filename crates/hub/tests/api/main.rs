@@ -195,7 +195,13 @@ fn records_are_asked_of_agents_for_as_long_as_somebody_listens() {
         let wire::Question { question, kind } = next.unwrap().unwrap().unwrap();
         (question, kind.unwrap())
     };
+    let silent = r#"{"lost":0,"node":"n1","reason":"no_answer"}"#;
     // The agent may not be known at once.
+    while !hub.get("/metrics").1.contains("amphipod_hub_observed_agents 1") {}
+    let (_, body) = hub.get("/api/v1/records?last=5");
+    assert!(body.contains(silent), "{body}");
+    assert!(matches!(next(), (_, question::Kind::Ask(_))));
+    assert!(matches!(next(), (_, question::Kind::Cancel(_))));
     let reader = loop {
         let stream = hub.open("/api/v1/records?follow=1&pod=cart&verdict=failed");
         let asked = hub.get("/metrics").1;

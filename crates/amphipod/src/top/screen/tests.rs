@@ -25,7 +25,7 @@ fn snapshot(rows: usize) -> Snapshot {
         seconds: 10.0,
         pairs,
         group: Group::Workload,
-        records_per_second: 17.0,
+        records_per_second: Some(17.0),
         ..Snapshot::default()
     }
 }
