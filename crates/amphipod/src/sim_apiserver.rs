@@ -40,9 +40,6 @@ pub struct Args {
     /// The same seed makes the same cluster
     #[arg(long, default_value = "1")]
     seed: u64,
-    /// ReplicaSets of former rollouts that each Deployment has
-    #[arg(long, default_value = "2", value_parser = clap::value_parser!(u32).range(0..=10), allow_negative_numbers = true)]
-    former: u32,
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:0")]
     listen: SocketAddr,
     /// Write the administrator's kubeconfig here
@@ -54,8 +51,7 @@ pub fn run(args: Args) -> anyhow::Result<()> {
     let cancel = CancellationToken::new();
     stop_on_signal(cancel.clone())?;
     let server = ApiServer::start(Options { listen: args.listen, ..Options::default() })?;
-    let Args { nodes, pods, seed, former, .. } = args;
-    let shape = Shape { nodes, pods, seed, former, ..Shape::default() };
+    let shape = Shape { nodes: args.nodes, pods: args.pods, seed: args.seed, ..Shape::default() };
     let mut population = Population::new(shape);
     let objects = population.create(&server)?;
     if let Some(path) = &args.kubeconfig_out {

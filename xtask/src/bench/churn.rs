@@ -22,6 +22,7 @@ const PODS: usize = 10_000;
 const NODES: usize = 100;
 /// Changes of objects in a second of the day.
 const RATE: usize = 10;
+/// As many come before: a cluster that has just been made has no former ReplicaSets, and all pods of a workload are alike.
 const HOURS: usize = 24;
 /// At the start memory grows to its size.
 const WARM_UP: usize = 4;
@@ -46,7 +47,9 @@ pub fn run(lab: &Lab) -> Result<Findings> {
         ("agent", Unit::Megabytes),
     ];
     let mut grid = Grid::new(NAME, "anonymous memory through a day", "hour", &columns);
-    let mut cluster = Cluster::settled(lab, NODES, PODS)?;
+    let mut cluster = Cluster::start(lab, NODES, PODS, 0)?;
+    lab.say(&format!("{NAME}: the day before"));
+    cluster.churn(RATE * 3600 * HOURS)?;
     let hub = Hub::start_with(lab, &cluster, None, false, REMEMBER)?;
     let mut agents = Agents::start(lab)?;
     let crowd = crowd(&cluster)?;

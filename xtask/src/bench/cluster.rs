@@ -36,22 +36,13 @@ pub struct Pod {
 
 impl<'a> Cluster<'a> {
     pub fn start(lab: &'a Lab, nodes: usize, pods: usize, changes_per_second: u32) -> Result<Self> {
-        Self::start_with(lab, nodes, pods, format!("--churn={changes_per_second}"))
-    }
-
-    /// One whose Deployments have as many former ReplicaSets as they keep: changes make no more of them.
-    pub fn settled(lab: &'a Lab, nodes: usize, pods: usize) -> Result<Self> {
-        Self::start_with(lab, nodes, pods, "--former=10".to_owned())
-    }
-
-    fn start_with(lab: &'a Lab, nodes: usize, pods: usize, option: String) -> Result<Self> {
         let cgroup = lab.site.container("apiserver")?;
         let kubeconfig = lab.site.file("kubeconfig").to_string_lossy().into_owned();
         let arguments = [
             "sim-apiserver".to_owned(),
             format!("--nodes={nodes}"),
             format!("--pods={pods}"),
-            option,
+            format!("--churn={changes_per_second}"),
             format!("--kubeconfig-out={kubeconfig}"),
         ];
         let log = lab.site.file("apiserver.log");

@@ -7,7 +7,7 @@ use super::client::{Client, JSON, PROTOBUF};
 use super::wire::{self, open};
 use super::{pod, soon, start};
 
-const SHAPE: Shape = Shape { nodes: 5, pods: 200, zones: 3, seed: 7, former: 2 };
+const SHAPE: Shape = Shape { nodes: 5, pods: 200, zones: 3, seed: 7 };
 
 fn create(server: &ApiServer, shape: Shape) -> Population {
     let mut population = Population::new(shape);

@@ -33,13 +33,11 @@ pub struct Shape {
     pub pods: u32,
     pub zones: u32,
     pub seed: u64,
-    /// ReplicaSets of former rollouts that each Deployment has, at most ten.
-    pub former: u32,
 }
 
 impl Default for Shape {
     fn default() -> Self {
-        Self { nodes: 3, pods: 60, zones: 3, seed: 1, former: 2 }
+        Self { nodes: 3, pods: 60, zones: 3, seed: 1 }
     }
 }
 
@@ -53,7 +51,6 @@ pub struct Population {
     /// By id; None: gone, and the id is free.
     pods: Vec<Option<Pod>>,
     free: Vec<usize>,
-    former: u32,
     /// Seconds since the cluster began, for times in objects.
     now_s: u64,
     lanes: churn::Lanes,
@@ -93,8 +90,7 @@ impl Population {
             count += 1;
         }
         for index in 0..self.workloads.len() {
-            for (value, shared) in self.workloads[index].replica_sets(self.former, &mut self.random)
-            {
+            for (value, shared) in self.workloads[index].replica_sets(&mut self.random) {
                 server.apply_shared(Resource::ReplicaSets, &value, &shared)?;
                 count += 1;
             }

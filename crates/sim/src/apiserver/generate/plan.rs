@@ -42,7 +42,6 @@ impl Population {
             workloads: Vec::new(),
             pods: Vec::new(),
             free: Vec::new(),
-            former: shape.former,
             now_s: 0,
             lanes: churn::Lanes::default(),
         };

@@ -104,10 +104,9 @@ impl Workload {
         })
     }
 
-    /// The objects between it and its pods that are there from the start: ReplicaSets, of which the `former` ones have no
-    /// pods any more.
-    pub fn replica_sets(&mut self, former: u32, random: &mut Random) -> Vec<(Value, Arc<Shared>)> {
-        let old: Vec<_> = (0..former.min(HISTORY as u32))
+    /// The objects between it and its pods that are there from the start: ReplicaSets, of which the older have no pods any more.
+    pub fn replica_sets(&mut self, random: &mut Random) -> Vec<(Value, Arc<Shared>)> {
+        let old: Vec<_> = (0..2)
             .map(|_| (format!("{}-{}", self.name, random.suffix(10)), random.uid(), 0))
             .collect();
         let current = (self.owner().name, self.owner().uid, self.pods.len());
