@@ -49,7 +49,9 @@ pub fn run(lab: &Lab) -> Result<Findings> {
     let mut grid = Grid::new(NAME, "anonymous memory through a day", "hour", &columns);
     let mut cluster = Cluster::start(lab, NODES, PODS, 0)?;
     lab.say(&format!("{NAME}: the day before"));
-    cluster.churn(RATE * 3600 * HOURS)?;
+    for _ in 0..HOURS {
+        cluster.churn(RATE * 3600)?;
+    }
     let hub = Hub::start_with(lab, &cluster, None, false, REMEMBER)?;
     let mut agents = Agents::start(lab)?;
     let crowd = crowd(&cluster)?;
