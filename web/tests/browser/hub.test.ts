@@ -70,6 +70,10 @@ walk("matrix", "as=matrix", async (page) => {
   await page.locator(".panel h2", { hasText: /^catalogue.*→ postgres/ }).waitFor();
 });
 
+walk("compared", "compare=week", async (page) => {
+  await page.getByText("The hub knows nothing of the time that this is compared with").waitFor();
+});
+
 walk("edges", "as=edges&search=frontend", async (page) => {
   const row = page.getByRole("row").filter({ hasText: "load/loadgen" }).filter({ hasText: "shop/frontend" }).first();
   const requests = row.getByRole("gridcell").filter({ hasText: /^[1-9]\d*$/ });
@@ -103,11 +107,14 @@ walk("workload", `view=workload&workload=${CATALOGUE}`, async (page) => {
 });
 
 walk("failures", "view=workload&workload=shop/Deployment/recommender&tab=failures", async (page) => {
-  await page.locator(".record").filter({ hasText: "ECONNREFUSED" }).first().click();
-  await page
-    .locator("aside")
-    .filter({ hasText: /servicecatalogue/ })
-    .waitFor();
+  const records = page.locator(".record");
+  await records.filter({ hasText: "ECONNREFUSED" }).first().click();
+  const fields = page.locator("aside").filter({ hasText: "servicecatalogue" });
+  const [, time] = /T(\d+:\d+:\d+\.\d{3})/.exec((await fields.textContent())!)!;
+  // Newer ones push it down; it stays the chosen one.
+  const first = await records.first().textContent();
+  await page.waitForFunction((old) => document.querySelector(".record")?.textContent !== old, first);
+  await page.locator(".record.active").filter({ hasText: time! }).waitFor();
 });
 
 walk("records", "view=records", async (page) => {
