@@ -5,6 +5,7 @@ import { useEffect, useRef } from "preact/hooks";
 import uPlot from "uplot";
 import "uplot/dist/uPlot.min.css";
 import { theme } from "../state/place.ts";
+import { alone } from "./signal.ts";
 
 export interface Line {
   title: string;
@@ -97,7 +98,7 @@ export function Plot({ label, times, lines, format, binary, onRange }: Props) {
             width: line.before ? 1 : 1.5,
             dash: line.before ? [2, 4] : DASHES[String(line.tone)]!,
             spanGaps: false,
-            points: { show: false },
+            points: { show: true, size: 4, filter: (self: uPlot, place: number) => alone(self.data[place]!) },
             value: (_: uPlot, value: number | null) => latest.current.format(value),
           })),
         ],

@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { MEASURES } from "../../mock/cluster.ts";
 import type { SeriesAnswer } from "../api/wire.ts";
-import { signals } from "./signal.ts";
+import { alone, signals } from "./signal.ts";
 
 const answer = (first: number, values: (number | null)[], since_s = first): SeriesAnswer => ({
   since: new Date(since_s * 1000).toISOString(),
@@ -35,4 +35,8 @@ test("before lies under now, also where the steps begin elsewhere", () => {
     const [bytes] = signals(answer(1000, [100, 100, 100]), answer(start, [1000, null, 3000], 400), MEASURES);
     expect(bytes!.lines[1], String(start)).toMatchObject({ title: "before", before: true, values: [100, null, 300] });
   }
+});
+
+test("a value without neighbours is found, since no line shows it", () => {
+  expect(alone([1, null, 2, undefined, 3, 4, null, 0])).toEqual([0, 2, 7]);
 });

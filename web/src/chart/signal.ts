@@ -33,6 +33,14 @@ export function aligned(
   return times.map((time) => found.get(Math.round(time / earlier.step_s)) ?? null);
 }
 
+/** Places of values without a neighbour, which no line shows. */
+export function alone(values: ArrayLike<number | null | undefined>): number[] {
+  const isThere = (place: number) => values[place] !== null && values[place] !== undefined;
+  return Array.from(values, (_, place) => place).filter(
+    (place) => isThere(place) && !isThere(place - 1) && !isThere(place + 1),
+  );
+}
+
 /** One chart for each measure that has any value, in the order of the measures. */
 export function signals(
   answer: SeriesAnswer,

@@ -109,6 +109,8 @@ describe("measures", () => {
     expect(share("failures", values)).toBe(0.25);
     expect(share("lookup_failures", values)).toBe(0.25);
     expect(share("failures", { failures: 10 })).toBe(1);
+    // Of what was sent before, and again in this time.
+    expect(share("retransmits", { retransmits: 10, packets_sent: 1 })).toBe(1);
     expect(share("drops", { drops: 1, packets_sent: 5 })).toBeUndefined();
   });
 

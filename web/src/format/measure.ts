@@ -32,7 +32,10 @@ export function titleOf(measure: Measure, statistic?: string): string {
   return measure.type === "distribution" ? `${measure.title} ${statistic || DEFAULT_STATISTIC}` : measure.title;
 }
 
-/** How much of a whole `value` is. The whole is the sum of its parts that are known; undefined: none is. */
+/**
+ * How much of a whole `value` is, at most all of it: what is sent again may be more than what was sent in this time.
+ * The whole is the sum of its parts that are known; undefined: none is.
+ */
 export function shareOf<T>(
   value: number,
   parts: readonly T[],
@@ -40,7 +43,7 @@ export function shareOf<T>(
 ): number | undefined {
   let whole = 0;
   for (const part of parts) whole += known(part) || 0;
-  return whole > 0 ? value / whole : undefined;
+  return whole > 0 ? Math.min(1, value / whole) : undefined;
 }
 
 export type Health = "unknown" | "good" | "strained" | "failing";

@@ -26,6 +26,7 @@ export function Controls({
 }) {
   const { shape, group, errors, threshold, top, focus, hops, search, statistic } = place.value;
   const { scene, table } = graph;
+  const inSight = scene?.items.reduce((sum, item) => sum + item.count, 0) ?? 0;
   const kinds = useMemo(() => [...new Set(measures.map((one) => one.kind))], [measures]);
   return (
     <div class="bar" role="toolbar" aria-label="Map">
@@ -53,6 +54,7 @@ export function Controls({
         by
         <select
           aria-label="Measure"
+          class="measure"
           value={measure?.name ?? ""}
           onChange={(event) => go({ measure: event.currentTarget.value })}
         >
@@ -86,6 +88,7 @@ export function Controls({
         top
         <select
           aria-label="Edges drawn"
+          class="short"
           value={String(top)}
           onChange={(event) => go({ top: Number(event.currentTarget.value) })}
         >
@@ -97,7 +100,7 @@ export function Controls({
                 {whole(number)}
               </option>
             ))}
-          <option value="0">all edges</option>
+          <option value="0">all</option>
         </select>
       </label>
       <div class="joined">
@@ -111,6 +114,7 @@ export function Controls({
         </button>
         <select
           aria-label="What counts as failing"
+          class="short"
           value={String(threshold)}
           onChange={(event) => go({ threshold: Number(event.currentTarget.value) })}
         >
@@ -163,17 +167,17 @@ export function Controls({
         <div class="joined" role="group" aria-label="Namespaces">
           <button
             type="button"
-            title="Fold all  Shift+U"
+            title="Fold all namespaces  Shift+U"
             onClick={() => go({ folds: { base: "open", names: [] }, camera: null })}
           >
-            Fold all
+            Fold
           </button>
           <button
             type="button"
-            title="Unfold all  u"
+            title="Unfold all namespaces  u"
             onClick={() => go({ folds: { base: "shut", names: [] }, camera: null })}
           >
-            Unfold all
+            Unfold
           </button>
         </div>
       ) : null}
@@ -181,6 +185,7 @@ export function Controls({
       <span class="muted" role="status">
         {scene && table ? (
           <>
+            {inSight < table.nodes.length ? `${whole(inSight)} of ` : ""}
             {whole(table.nodes.length)} {group === "workload" ? "workloads" : `${group}s`} ·{" "}
             {scene.drawn < scene.from.length ? `${whole(scene.drawn)} of ` : ""}
             {whole(scene.from.length)} edges

@@ -7,7 +7,7 @@ import { change, quantity } from "../format/quantity.ts";
 import { go, place } from "../state/place.ts";
 import { Grid } from "../table/grid.tsx";
 import type { Column } from "../table/order.ts";
-import { Judged } from "../workload/columns.tsx";
+import { badFirst, Judged } from "../workload/columns.tsx";
 import { Name } from "./name.tsx";
 import { Health } from "./panel.tsx";
 import { type Item, merge, type Scene } from "./scene.ts";
@@ -47,7 +47,7 @@ export function EdgeTable(props: {
       const first = `${table.protocols[table.protocol[row!]!]} ${table.port[row!] || ""}`;
       return rows.length > 1 ? `${first} +${rows.length - 1}` : first;
     };
-    const values = measures.flatMap((one): Column<number>[] => {
+    const values = badFirst(measures).flatMap((one): Column<number>[] => {
       const kept = one.name === measure.name && statistic ? statistic : DEFAULT_STATISTIC;
       const column = columnOf(table, one.name, kept);
       if (!column) return [];

@@ -18,7 +18,7 @@ const NARROW = 58;
 /** With how it changed. */
 const COMPARED = 118;
 const SIDE = 210;
-const HEAD = 132;
+const HEAD = 168;
 
 /** By how an edge changed; the text says the same. */
 const TONES = ["muted", "more", "muted", "more", "less"] as const;

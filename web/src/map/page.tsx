@@ -23,6 +23,10 @@ export function MapPage() {
   const graph = useGraph(here, measures.value, measure?.name ?? "");
   const { table, scene } = graph;
   const matches = useMemo(() => (scene ? matching(scene, here.search) : undefined), [scene, here.search]);
+  const isAllNew = useMemo(
+    () => table?.compared && table.nodes.length > 0 && table.columns.every(({ was }) => was?.every(Number.isNaN)),
+    [table],
+  );
   const fold = (namespace: string) => go({ folds: toggled(place.value.folds, namespace, table?.nodes.length ?? 0) });
   const names = useMemo(() => (table ? [...new Set(table.nodes.map((node) => node.namespace))].sort() : []), [table]);
 
@@ -70,6 +74,11 @@ export function MapPage() {
           <button type="button" onClick={() => go({ limit: 100_000 })}>
             Ask for 100,000
           </button>
+        </div>
+      ) : null}
+      {isAllNew ? (
+        <div class="notice warn">
+          <strong>▲ Nothing before</strong> The hub knows nothing of the time that this is compared with: all looks new.
         </div>
       ) : null}
       {scene && table && measure ? (

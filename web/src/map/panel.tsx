@@ -261,7 +261,7 @@ function Overview({ table, scene, measures }: Props) {
                 </span>
                 <span>{share === undefined ? quantity(value, measure.unit) : percent(share)}</span>
                 <span class="muted cut">
-                  {quantity(value, measure.unit)} {measure.title.toLowerCase()}
+                  {measure.title.toLowerCase()}: {quantity(value, measure.unit)}
                   {namespaces ? ` · ${namespaces}` : ""}
                 </span>
               </button>

@@ -11,7 +11,7 @@ import { go, place } from "../state/place.ts";
 import { useResource } from "../state/resource.ts";
 import { Grid } from "../table/grid.tsx";
 import type { Column } from "../table/order.ts";
-import { counted, grouped, hasProblem, STATES, stateOf } from "./verdict.ts";
+import { counted, grouped, hasProblem, stateOf, worstFirst } from "./verdict.ts";
 
 export function NodesPage() {
   const { refresh, search, problems, sort, selected } = place.value;
@@ -193,7 +193,7 @@ function OneNode({ node }: { node: NodeRow }) {
           All nodes
         </button>
       </div>
-      {(node.probes ?? []).map((verdict) => (
+      {worstFirst(node.probes ?? [], ({ state }) => state).map((verdict) => (
         <Verdict key={verdict.probe + verdict.program} verdict={verdict} />
       ))}
     </>
@@ -203,15 +203,12 @@ function OneNode({ node }: { node: NodeRow }) {
 /** Of thousands of nodes: each verdict once, with how many have it. */
 function AllNodes({ nodes }: { nodes: NodeRow[] }) {
   const groups = useMemo(() => grouped(nodes), [nodes]);
-  const order = Object.keys(STATES);
   return (
     <>
       <h2>Probes</h2>
-      {groups
-        .sort((a, b) => order.indexOf(a.verdict.state) - order.indexOf(b.verdict.state))
-        .map(({ verdict, nodes }) => (
-          <Verdict key={JSON.stringify(verdict)} verdict={verdict} nodes={nodes} />
-        ))}
+      {worstFirst(groups, ({ verdict }) => verdict.state).map(({ verdict, nodes }) => (
+        <Verdict key={JSON.stringify(verdict)} verdict={verdict} nodes={nodes} />
+      ))}
     </>
   );
 }

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { counted, grouped, hasProblem, stateOf } from "./verdict.ts";
+import { counted, grouped, hasProblem, stateOf, worstFirst } from "./verdict.ts";
 
 const node = (name: string, state: string, more = {}) => ({
   name,
@@ -33,4 +33,9 @@ test("programs are counted by state, the worst first", () => {
     ["failed", ["tcp b"]],
     ["active", ["tcp a", "tcp c"]],
   ]);
+});
+
+test("the worst is told first, and a state of later versions before all", () => {
+  const states = ["active", "degraded", "paused", "disabled", "failed"];
+  expect(worstFirst(states, (state) => state)).toEqual(["paused", "failed", "degraded", "disabled", "active"]);
 });

@@ -24,6 +24,11 @@ export function stateOf(state: string): Look {
   return STATES[state] ?? { glyph: "?", tone: "warn", isProblem: true };
 }
 
+export function worstFirst<T>(list: readonly T[], of: (one: T) => string): T[] {
+  const order = Object.keys(STATES);
+  return [...list].sort((a, b) => order.indexOf(of(a)) - order.indexOf(of(b)));
+}
+
 export function hasProblem(node: NodeRow): boolean {
   return (
     !node.connected ||
@@ -51,6 +56,5 @@ export function counted(probes: readonly ProbeVerdict[]): [state: string, progra
   const states = new Map<string, string[]>();
   for (const { probe, program, state } of probes)
     states.set(state, [...(states.get(state) ?? []), `${probe} ${program}`]);
-  const order = Object.keys(STATES);
-  return [...states].sort(([a], [b]) => order.indexOf(a) - order.indexOf(b));
+  return worstFirst([...states], ([state]) => state);
 }

@@ -1,6 +1,6 @@
 // Records, one a line, newest first; the chosen one with all of its fields.
 
-import { useLayoutEffect, useRef, useState } from "preact/hooks";
+import { useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
 import type { End, RecordLine } from "../api/wire.ts";
 import { clock } from "../format/clock.ts";
 import { whole } from "../format/quantity.ts";
@@ -11,6 +11,9 @@ import { details, endName, eventName, fieldName, fieldValue, isBad } from "./phr
 import type { Entry } from "./ring.ts";
 
 const ROW = 22;
+/** Below this width a record takes two lines, and what they are is seen without a heading. */
+const NARROW = 700;
+const TITLES = ["Time", "Source", "Destination", "Protocol", "Event", "Details"];
 
 interface Props {
   label: string;
@@ -24,15 +27,25 @@ interface Props {
 
 export function RecordList({ label, lines, entries, empty, onAway }: Props) {
   const box = useRef<HTMLDivElement>(null);
-  const [range, setRange] = useState({ top: 0, height: 600 });
-  const [chosen, setChosen] = useState<Entry>();
+  const [range, setRange] = useState({ top: 0, height: 600, width: NARROW });
+  const [picked, setChosen] = useState<Entry>();
   const count = entries?.length ?? lines?.length ?? 0;
   const at = (place: number): Entry => (entries ? entries[count - 1 - place]! : { id: place, line: lines![place]! });
+
+  const isNarrow = range.width < NARROW;
+  const row = isNarrow ? 2 * ROW : ROW;
+  const head = isNarrow ? 0 : ROW;
+  // Of lines that are asked for anew, the chosen one is somewhere else.
+  const chosen = useMemo(() => {
+    if (!lines || !picked || !("line" in picked)) return picked;
+    const text = JSON.stringify(picked.line);
+    return { ...picked, id: lines.findIndex((line) => JSON.stringify(line) === text) };
+  }, [lines, picked]);
 
   useLayoutEffect(() => {
     const element = box.current!;
     const measure = () => {
-      setRange({ top: element.scrollTop, height: element.clientHeight });
+      setRange({ top: element.scrollTop, height: element.clientHeight, width: element.clientWidth });
       if (element.scrollTop > ROW) onAway?.();
     };
     const observer = new ResizeObserver(measure);
@@ -51,12 +64,13 @@ export function RecordList({ label, lines, entries, empty, onAway }: Props) {
     setChosen(at(next));
     onAway?.();
     const element = box.current!;
-    const top = next * ROW;
+    const top = next * row;
+    const room = element.clientHeight - head - row;
     if (top < element.scrollTop) element.scrollTop = top;
-    else if (top > element.scrollTop + element.clientHeight - ROW) element.scrollTop = top - element.clientHeight + ROW;
+    else if (top > element.scrollTop + room) element.scrollTop = top - room;
   };
   const press = (event: KeyboardEvent) => {
-    const page = Math.max(1, Math.floor(range.height / ROW) - 1);
+    const page = Math.max(1, Math.floor(range.height / row) - 2);
     const steps: Record<string, number> = {
       ArrowDown: 1,
       ArrowUp: -1,
@@ -72,20 +86,26 @@ export function RecordList({ label, lines, entries, empty, onAway }: Props) {
     event.stopPropagation();
   };
 
-  const { first, last } = visible(range.top, range.height, ROW, count);
+  const { first, last } = visible(range.top, range.height, row, count);
   return (
     <div class={`records ${chosen && "line" in chosen ? "chosen" : ""}`}>
       <div
-        class="record-lines mono"
+        class={`record-lines mono ${isNarrow ? "narrow" : ""}`}
         role="grid"
         aria-label={label}
-        aria-rowcount={count}
+        aria-rowcount={count + 1}
         aria-activedescendant={chosen ? `record-${chosen.id}` : undefined}
         tabIndex={0}
         ref={box}
         onKeyDown={press}
       >
-        {/* Also without rows, a grid has one. */}
+        <div role="row" aria-rowindex={1} class={isNarrow ? "hidden" : "record-head"}>
+          {TITLES.map((title) => (
+            <span role="columnheader" key={title}>
+              {title}
+            </span>
+          ))}
+        </div>
         {count === 0 ? (
           <div role="row">
             <div role="gridcell" class="empty">
@@ -93,7 +113,7 @@ export function RecordList({ label, lines, entries, empty, onAway }: Props) {
             </div>
           </div>
         ) : null}
-        <div role="rowgroup" style={{ height: `${count * ROW}px`, position: "relative" }}>
+        <div role="rowgroup" style={{ height: `${count * row}px`, position: "relative" }}>
           {Array.from({ length: last - first }, (_, offset) => {
             const entry = at(first + offset);
             return (
@@ -101,10 +121,10 @@ export function RecordList({ label, lines, entries, empty, onAway }: Props) {
                 role="row"
                 key={entry.id}
                 id={`record-${entry.id}`}
-                aria-rowindex={first + offset + 1}
+                aria-rowindex={first + offset + 2}
                 aria-selected={entry.id === chosen?.id}
                 class={`record ${entry.id === chosen?.id ? "active" : ""}`}
-                style={{ transform: `translateY(${(first + offset) * ROW}px)` }}
+                style={{ transform: `translateY(${(first + offset) * row}px)` }}
                 onClick={() => {
                   setChosen(entry);
                   onAway?.();
@@ -137,14 +157,16 @@ function Line({ line }: { line: RecordLine }) {
       <span role="gridcell" class="muted">
         {clock(line.time)}
       </span>
-      <span role="gridcell" class="cut">
+      <span role="gridcell" class="cut end">
         {endName(line.source)}
       </span>
-      <span role="gridcell" class="cut">
+      <span role="gridcell" class="cut end">
         <span class="muted">→ </span>
         {endName(line.destination)}
       </span>
-      <span role="gridcell">{line.protocol}</span>
+      <span role="gridcell" class="cut protocol">
+        {line.protocol}
+      </span>
       <span role="gridcell" class={`cut ${bad ? "bad" : ""}`}>
         {bad ? "▲ " : ""}
         {eventName(line)}

@@ -56,7 +56,7 @@ function useStream(filters: readonly Filter[], last: number, paused: boolean) {
       recent = [...recent.filter(([at]) => now - at < 5000), [now, received]];
       const [start] = recent;
       const perSecond = now > start![0] ? ((received - start![1]) * 1000) / (now - start![0]) : 0;
-      if (isPaused.current) setWaiting(received - shownAt);
+      if (isPaused.current && shownAt > 0) setWaiting(received - shownAt);
       else {
         shownAt = received;
         setWaiting(0);

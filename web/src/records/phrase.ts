@@ -67,8 +67,16 @@ export function details(line: RecordLine): string {
     const time = dns.duration_us === undefined ? "" : seconds(dns.duration_us / 1e6);
     return [`${dns.query} ${dns.type ?? ""}`, outcome, answers, time].filter(Boolean).join(" · ");
   }
-  return Object.entries(line)
-    .filter(([name, value]) => !SAID.has(name) && value !== 0 && value !== undefined)
-    .map(([name, value]) => `${fieldName(name)} ${fieldValue(name, value)}`)
-    .join(" · ");
+  const rest = Object.entries(line)
+    .filter(([name, value]) => !SAID.has(name) && !TRAFFIC.has(name) && value !== 0 && value !== undefined)
+    .map(([name, value]) => `${fieldName(name)} ${fieldValue(name, value)}`);
+  return [traffic(line, "sent"), traffic(line, "received"), ...rest].filter(Boolean).join(" · ");
+}
+
+const TRAFFIC = new Set(["bytes_sent", "packets_sent", "bytes_received", "packets_received"]);
+
+function traffic(line: RecordLine, way: "sent" | "received"): string {
+  const [size, packets] = [line[`bytes_${way}`], line[`packets_${way}`]];
+  if (typeof size !== "number" || !(size || packets)) return "";
+  return `${way} ${bytes(size)}${typeof packets === "number" ? ` in ${whole(packets)}` : ""}`;
 }

@@ -78,7 +78,9 @@ describe("words", () => {
       true,
     ]);
     const flow = line({ bytes_sent: 2048, retransmits: 0, rtt_us: 1500, interval_ms: 5000 });
-    expect([eventName(flow), details(flow), isBad(flow)]).toEqual(["flow", "bytes sent 2 KiB · rtt 1.5 ms", false]);
+    expect([eventName(flow), details(flow), isBad(flow)]).toEqual(["flow", "sent 2 KiB · rtt 1.5 ms", false]);
+    const both = line({ bytes_sent: 95, packets_sent: 6, bytes_received: 0, packets_received: 4 });
+    expect(details(both)).toBe("sent 95 B in 6 · received 0 B in 4");
     const dns = { query: "a.example", type: "A", code: "NXDOMAIN", duration_us: 900 };
     expect([details(line({ kind: "dns", dns })), isBad(line({ kind: "dns", dns }))]).toEqual([
       "a.example A · NXDOMAIN · 900 µs",

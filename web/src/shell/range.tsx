@@ -67,7 +67,7 @@ export function Range() {
   }, [open]);
 
   return (
-    <div class="row">
+    <div class="row wrap">
       <div class="anchor joined">
         <button
           type="button"

@@ -1,5 +1,6 @@
 // The hub about itself. What it says is shown as it says it: a new section appears without a change here.
 
+import type { ComponentChildren } from "preact";
 import { address, get } from "../api/client.ts";
 import { Failure } from "../shell/notice.tsx";
 import { measures } from "../state/measures.ts";
@@ -25,12 +26,16 @@ export function StatusPage() {
       </div>
       <Failure error={status.error} reload={status.reload} />
       <div class="status" tabIndex={0} role="region" aria-label="Status">
-        {status.data
-          ? sections("", status.data).map((section) => <Part key={section.title} section={section} />)
-          : null}
+        {status.data ? (
+          <div class="columns">
+            {sections("", status.data).map((section) => (
+              <Part key={section.title} section={section} />
+            ))}
+          </div>
+        ) : null}
         <section>
           <h2>Measures</h2>
-          <table class="plain-table">
+          <Wide label="Measures">
             <thead>
               <tr>
                 <th>Name</th>
@@ -53,10 +58,19 @@ export function StatusPage() {
                 </tr>
               ))}
             </tbody>
-          </table>
+          </Wide>
         </section>
       </div>
     </>
+  );
+}
+
+/** A table that is scrolled within its own place where there is no room for all of its columns. */
+function Wide({ label, children }: { label: string; children: ComponentChildren }) {
+  return (
+    <div class="wide-table" role="region" aria-label={label} tabIndex={0}>
+      <table class="plain-table">{children}</table>
+    </div>
   );
 }
 
@@ -79,7 +93,7 @@ function Part({ section }: { section: Section }) {
           </tbody>
         </table>
       ) : (
-        <table class="plain-table">
+        <Wide label={section.title}>
           <thead>
             <tr>
               {section.columns.map((name) => (
@@ -99,7 +113,7 @@ function Part({ section }: { section: Section }) {
               </tr>
             ))}
           </tbody>
-        </table>
+        </Wide>
       )}
     </section>
   );

@@ -16,13 +16,18 @@ export function Judged({ state, text }: { state: Health; text: string }) {
   );
 }
 
+/** Why something fails is seen without scrolling to it. */
+export function badFirst(measures: readonly Measure[]): Measure[] {
+  return [...measures.filter(({ bad }) => bad), ...measures.filter(({ bad }) => !bad)];
+}
+
 export function valueColumns<T>(
   measures: readonly Measure[],
   rows: readonly T[],
   values: (row: T) => Values | undefined,
   threshold: number,
 ): Column<T>[] {
-  return measures.flatMap((measure) => {
+  return badFirst(measures).flatMap((measure) => {
     const now = (row: T) => numberOf(values(row)?.[measure.name]);
     // What nobody has takes no room.
     if (!rows.some((row) => now(row) !== undefined)) return [];

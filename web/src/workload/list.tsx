@@ -87,7 +87,7 @@ export function WorkloadList() {
         sort: (row) => row.name,
         show: (row) => <a href={link({ view: "workload", workload: keyOf(row) })}>{row.name}</a>,
       },
-      { key: "kind", title: "Kind", width: "100px", sort: (row) => row.kind, show: (row) => row.kind },
+      { key: "kind", title: "Kind", width: "136px", sort: (row) => row.kind, show: (row) => row.kind },
       {
         key: "pods",
         title: "Pods",

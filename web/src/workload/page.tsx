@@ -29,7 +29,7 @@ const TABS: [Tab, string][] = [
 ];
 
 export function WorkloadPage() {
-  const { workload, since, until, compare, refresh, tab, side, sort } = place.value;
+  const { workload, since, until, compare, refresh, tab, side, sort, threshold } = place.value;
   const { namespace, kind, name } = nameOf(workload);
   const span = { since, until };
   const path = `workloads/${[namespace, kind, name].map(encodeURIComponent).join("/")}`;
@@ -70,6 +70,7 @@ export function WorkloadPage() {
     [series.data, measures.value],
   );
   const { data } = page;
+  const total = side === "in" ? data?.incoming : data?.outgoing;
   const counts: Record<Tab, number | undefined> = {
     peers: data?.peers?.length,
     pods: data?.pods?.length,
@@ -113,14 +114,21 @@ export function WorkloadPage() {
               {charts.map(({ measure, times, lines, perSecond }) => {
                 const show = (value: number | null | undefined) =>
                   perSecond ? rate(value, measure.unit) : quantity(value, measure.unit);
+                const now = lines.filter(({ before }) => !before);
+                const latest = now
+                  .map(({ title, values }) => `${now.length > 1 ? `${title} ` : ""}${show(lastOf(values))}`)
+                  .join("  ");
                 return (
                   <figure key={measure.name}>
                     <figcaption>
-                      {measure.bad ? <span class="bad">▲ </span> : null}
-                      {measure.title}
+                      <Judged
+                        state={judge(measure, numberOf(total?.[measure.name]), total, threshold)}
+                        text={measure.title}
+                      />{" "}
+                      <span class="muted">{latest}</span>
                     </figcaption>
                     <Plot
-                      label={`${measure.title}, ${side === "in" ? "incoming" : "outgoing"}: last ${show(lastOf(lines[0]?.values))}`}
+                      label={`${measure.title}, ${side === "in" ? "incoming" : "outgoing"}: last ${latest}`}
                       times={times}
                       lines={lines}
                       format={show}
@@ -284,7 +292,7 @@ function Peers({ page, sort }: { page: Page; sort: string }) {
         title: "Port",
         width: "90px",
         sort: (peer) => peer.port,
-        show: (peer) => `${peer.protocol} ${peer.port ?? ""}`,
+        show: (peer) => `${peer.protocol} ${peer.port || ""}`,
       },
       ...valueColumns(measures.value, rows, (peer) => peer.values, place.value.threshold),
       ...(page.earlier

@@ -114,6 +114,14 @@ describe("map", () => {
     });
   });
 
+  test("its bar takes one line at 1280 pixels", async () => {
+    await on("?refresh=0", async (page) => {
+      await page.setViewportSize({ width: 1280, height: 800 });
+      await drawn(page);
+      expect((await page.getByRole("toolbar", { name: "Map" }).boundingBox())!.height).toBeLessThan(50);
+    });
+  });
+
   test("what is chosen is in the address, and the address brings it back", async () => {
     await on("?refresh=0", async (page) => {
       await drawn(page);
@@ -393,6 +401,23 @@ describe("records", () => {
     });
   });
 
+  test.each([
+    [1280, true],
+    [390, false],
+  ])("at %i pixels both ends of a record are in sight, and what it is", async (width, headed) => {
+    await on("?view=records&paused=1", async (page) => {
+      await page.setViewportSize({ width, height: 844 });
+      const record = page
+        .locator(".record")
+        .filter({ has: page.locator(".end") })
+        .first();
+      await record.waitFor();
+      const cells = await record.locator("> *").evaluateAll((list) => list.map((one) => one.getBoundingClientRect()));
+      for (const cell of cells) expect(cell.right).toBeLessThanOrEqual(width);
+      expect(await page.locator(".record-head").count()).toBe(headed ? 1 : 0);
+    });
+  });
+
   test("a filter that the hub refuses is told in its words", async () => {
     await on("?view=records&filter=port:x", async (page) => says(page, "give a port from 1 to 65535", "[role=alert]"));
   });
@@ -461,6 +486,24 @@ describe("nodes and status", () => {
     });
   });
 
+  test.each([1280, 1024, 390])(
+    "at %i pixels the status is read downwards, and each table to its last column",
+    async (width) => {
+      await on("?view=status&refresh=0", async (page) => {
+        await page.setViewportSize({ width, height: 800 });
+        await says(page, "12459522364653510520");
+        const status = page.getByRole("region", { name: "Status" });
+        expect(await status.evaluate((one) => one.scrollWidth - one.clientWidth)).toBe(0);
+        for (const table of await page.locator(".status table").all()) {
+          const last = table.locator("tr").first().locator("> *").last();
+          await last.scrollIntoViewIfNeeded();
+          const box = (await last.boundingBox())!;
+          expect(box.x + box.width, (await last.textContent()) ?? "").toBeLessThanOrEqual(width);
+        }
+      });
+    },
+  );
+
   test("all that the hub says of itself is shown, with every digit", async () => {
     await on("?view=status&refresh=0", async (page) => {
       for (const text of ["12459522364653510520", "84 MiB", "hub-1"]) await says(page, text, "td");
@@ -476,7 +519,7 @@ describe("everywhere", () => {
         await page.setViewportSize({ width: 390, height: 844 });
         await says(page, text);
         const wide = await page
-          .locator("header, main, main > *, .panel")
+          .locator("header, header *, main, main > *, .bar *, .panel")
           .evaluateAll((list) =>
             list.filter((one) => one.getBoundingClientRect().right > innerWidth).map((one) => one.className),
           );
