@@ -21,7 +21,7 @@ use proto::hubble::observer::{
 use proto::hubble::relay::NodeState;
 use proto::telemetry::{self as wire, observed, question};
 use serde_json::json;
-use sim::apiserver::{ApiServer, Options, Resource};
+use sim::apiserver::{ApiServer, Options};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 use tokio::sync::mpsc;
@@ -311,8 +311,8 @@ fn a_flow_reads_as_its_arrow_goes_and_has_no_holes() {
 fn a_node_without_an_agent_is_told_as_unavailable() {
     let hub = hub();
     for (name, uid) in [("n1", "1"), ("n2", "2")] {
-        let node = json!({"metadata": {"name": name, "uid": uid}});
-        hub.server.apply(Resource::Nodes, &node).unwrap();
+        let node = json!({"kind": "Node", "metadata": {"name": name, "uid": uid}});
+        hub.server.apply(&node).unwrap();
     }
     runtime().block_on(async {
         let (mut client, mut agent) = ready(&hub).await;
