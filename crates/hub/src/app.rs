@@ -131,7 +131,7 @@ impl App {
                 observers,
                 access.clone(),
                 replicas.clone(),
-                hubble_tls.is_some(),
+                tls.is_some(),
                 cancel.clone(),
             );
             sources.hubble = Some(served.clone());

@@ -15,7 +15,8 @@ use proto::hubble::health::health_client::HealthClient;
 use proto::hubble::observer::get_flows_response::ResponseTypes;
 use proto::hubble::observer::observer_client::ObserverClient;
 use proto::hubble::observer::{
-    GetFlowsRequest, GetFlowsResponse, GetNamespacesRequest, GetNodesRequest, ServerStatusRequest,
+    GetFlowsRequest, GetFlowsResponse, GetNamespacesRequest, GetNodesRequest, GetNodesResponse,
+    ServerStatusRequest,
 };
 use proto::hubble::relay::NodeState;
 use proto::telemetry::{self as wire, observed, question};
@@ -25,6 +26,7 @@ use tempfile::TempDir;
 use tokio::runtime::Runtime;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
+use tonic::codegen::http::uri::PathAndQuery;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Streaming};
 
@@ -32,7 +34,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 struct Hub {
     app: App,
-    _server: ApiServer,
+    server: ApiServer,
     _folder: TempDir,
 }
 
@@ -46,7 +48,7 @@ fn hub() -> Hub {
          [inventory]\nlisten = \"127.0.0.1:0\"\n[hubble]\nlisten = \"127.0.0.1:0\"\n"
     );
     let app = App::start(Config::parse(&config).unwrap()).unwrap();
-    Hub { app, _server: server, _folder: folder }
+    Hub { app, server, _folder: folder }
 }
 
 fn runtime() -> Runtime {
@@ -171,16 +173,25 @@ fn strings(all: &[&str]) -> Vec<String> {
     all.iter().map(|it| (*it).to_owned()).collect()
 }
 
-/// All that comes until the stream ends.
+/// All that comes until the stream ends, of [`records`].
 async fn all(
     client: &mut ObserverClient<Channel>,
     agent: &mut Agent,
     request: GetFlowsRequest,
 ) -> (wire::Ask, Vec<GetFlowsResponse>) {
+    answered(client, agent, request, &records()).await
+}
+
+async fn answered(
+    client: &mut ObserverClient<Channel>,
+    agent: &mut Agent,
+    request: GetFlowsRequest,
+    records: &[serde_json::Value],
+) -> (wire::Ask, Vec<GetFlowsResponse>) {
     let responses = client.get_flows(request).await.unwrap().into_inner();
     let (question, ask) = agent.asked(|ask| !ask.follow).await;
     // The newest before the oldest: the hub puts them in order.
-    let mut lines = records();
+    let mut lines = records.to_vec();
     lines.reverse();
     agent.lines(question, &lines, 0).await;
     agent.end(question).await;
@@ -259,6 +270,90 @@ fn records_are_shown_as_flows() {
         uuids.sort_unstable();
         uuids.dedup();
         assert_eq!(uuids.len(), 4);
+    });
+    hub.app.shutdown().unwrap();
+}
+
+#[test]
+fn a_flow_reads_as_its_arrow_goes_and_has_no_holes() {
+    let hub = hub();
+    runtime().block_on(async {
+        let (mut client, mut agent) = ready(&hub).await;
+        let [mut closed, _, mut dropped, _] = records();
+        closed["event"] = "closed".into();
+        closed["direction"] = "ingress".into();
+        closed["duration_us"] = 1500.into();
+        closed["bytes_sent"] = 680.into();
+        closed["bytes_received"] = 95.into();
+        dropped["reason"] = "OTHERHOST".into();
+        dropped["source"] = json!({});
+        let mut frame = dropped.clone();
+        frame["time"] = "2026-01-01T00:00:04Z".into();
+        frame["destination"] = json!({"namespace": "shop", "pod": "cart-1"});
+        let request = GetFlowsRequest { number: 9, ..Default::default() };
+        let lines = [closed, dropped, frame];
+        let (_, responses) = answered(&mut client, &mut agent, request, &lines).await;
+        let flows: Vec<Flow> = responses.into_iter().filter_map(flow).collect();
+        let [closed, dropped, frame] = &flows[..] else { panic!("{flows:?}") };
+        assert_eq!(closed.summary, "TCP closed after 1.500 ms, 95 B sent, 680 B received");
+        assert_eq!(dropped.drop_reason_desc, 131);
+        let ends = |flow: &Flow| {
+            let ip = flow.ip.as_ref().unwrap();
+            (ip.source.clone(), ip.destination.clone(), ip.ip_version)
+        };
+        assert_eq!(ends(dropped), ("0.0.0.0".to_owned(), "203.0.113.1".to_owned(), 1));
+        assert_eq!(ends(frame), (String::new(), String::new(), 0));
+    });
+    hub.app.shutdown().unwrap();
+}
+
+#[test]
+fn a_node_without_an_agent_is_told_as_unavailable() {
+    let hub = hub();
+    for (name, uid) in [("n1", "1"), ("n2", "2")] {
+        let node = json!({"kind": "Node", "metadata": {"name": name, "uid": uid}});
+        hub.server.apply(&node).unwrap();
+    }
+    runtime().block_on(async {
+        let (mut client, mut agent) = ready(&hub).await;
+        let until = Instant::now() + PATIENCE;
+        while client.get_nodes(GetNodesRequest {}).await.unwrap().into_inner().nodes.len() < 2 {
+            assert!(Instant::now() < until, "the hub knows of no nodes");
+        }
+        let request = GetFlowsRequest { number: 9, ..Default::default() };
+        let (_, responses) = all(&mut client, &mut agent, request).await;
+        let told: Vec<_> = responses
+            .into_iter()
+            .filter_map(|it| match it.response_types? {
+                ResponseTypes::NodeStatus(status) => Some((it.node_name, status)),
+                _ => None,
+            })
+            .collect();
+        let [connected, absent] = &told[..] else { panic!("{told:?}") };
+        assert_eq!(connected.1.node_names, ["n1"]);
+        assert_eq!(absent.1.state_change(), NodeState::NodeUnavailable);
+        assert_eq!(absent.1.node_names, ["n2"]);
+        // The hub's: clients show who said it.
+        assert!(!absent.0.is_empty() && absent.0 == connected.0);
+    });
+    hub.app.shutdown().unwrap();
+}
+
+#[test]
+fn what_is_not_served_is_told_in_words() {
+    let hub = hub();
+    runtime().block_on(async {
+        let channel = connect(hub.app.hubble_address().unwrap()).await;
+        let mut client = tonic::client::Grpc::new(channel);
+        for path in ["/observer.Observer/GetAgentEvents", "/peer.Peer/Notify"] {
+            client.ready().await.unwrap();
+            let codec = proto::Codec::<GetNodesRequest, GetNodesResponse>::default();
+            let request = tonic::Request::new(GetNodesRequest {});
+            let answer = client.unary(request, PathAndQuery::from_static(path), codec).await;
+            let error = answer.unwrap_err();
+            assert_eq!(error.code(), Code::Unimplemented);
+            assert!(error.message().contains("ask for flows"), "{path}: {error}");
+        }
     });
     hub.app.shutdown().unwrap();
 }

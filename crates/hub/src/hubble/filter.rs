@@ -33,7 +33,7 @@ const NAMES: [(u32, &str); 15] = [
     (38, "destination_cluster_name"),
     (39, "ip_trace_id"),
     (40, "encrypted"),
-    (999, "experimental"),
+    (999, "experimental.cel_expression"),
 ];
 
 /// Why a request's filters cannot be honoured.

@@ -1,6 +1,6 @@
 //! A record as a flow of Hubble's. What is not known is left out; docs/hubble.md says what becomes what.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use model::line::{End, Event, Kind, Line, Way};
 use model::{Timestamp, dns};
@@ -51,7 +51,7 @@ pub fn flow(line: &Line, text: &[u8]) -> wire::Flow {
         emitter: Some(emitter),
         verdict: verdict.into(),
         drop_reason: drop_reason.unsigned_abs(),
-        ip: ip(source, destination),
+        ip: Some(ip(source, destination)),
         l4: l4(line),
         source: Some(endpoint(source, &line.node)),
         destination: Some(endpoint(destination, &line.node)),
@@ -109,18 +109,17 @@ pub fn place(end: &End) -> (Option<IpAddr>, u16) {
     }
 }
 
-fn ip(source: &End, destination: &End) -> Option<wire::Ip> {
-    let [source, destination] = [place(source).0, place(destination).0];
-    let version = match source.or(destination)?.to_canonical() {
-        IpAddr::V4(_) => wire::IpVersion::IPv4,
-        IpAddr::V6(_) => wire::IpVersion::IPv6,
+/// Always there: without it clients do not even show the names. The unspecified address stands for one that is not known.
+fn ip(source: &End, destination: &End) -> wire::Ip {
+    let [source, destination] =
+        [source, destination].map(|it| place(it).0.map(|ip| ip.to_canonical()));
+    let (none, version) = match source.or(destination) {
+        Some(IpAddr::V4(_)) => (Some(Ipv4Addr::UNSPECIFIED.into()), wire::IpVersion::IPv4),
+        Some(IpAddr::V6(_)) => (Some(Ipv6Addr::UNSPECIFIED.into()), wire::IpVersion::IPv6),
+        None => (None, wire::IpVersion::IpNotUsed),
     };
-    let text = |ip: Option<IpAddr>| ip.map(|it| it.to_canonical().to_string()).unwrap_or_default();
-    Some(wire::Ip {
-        source: text(source),
-        destination: text(destination),
-        ip_version: version.into(),
-    })
+    let text = |ip: Option<IpAddr>| ip.or(none).map(|it| it.to_string()).unwrap_or_default();
+    wire::Ip { source: text(source), destination: text(destination), ip_version: version.into() }
 }
 
 fn l4(line: &Line) -> Option<wire::Layer4> {
@@ -239,6 +238,22 @@ fn text(text: &Option<std::sync::Arc<str>>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_address_that_is_not_known_is_unspecified() {
+        let check = |source: Option<&str>, destination: Option<&str>, expected: [&str; 2]| {
+            let [source, destination] = [source, destination]
+                .map(|it| End { ip: it.map(|ip| ip.parse().unwrap()), ..End::default() });
+            let ip = ip(&source, &destination);
+            assert_eq!([&*ip.source, &*ip.destination], expected);
+            ip.ip_version()
+        };
+        let v6 = check(None, Some("ff02::16"), ["::", "ff02::16"]);
+        let v4 = check(Some("10.0.0.1"), None, ["10.0.0.1", "0.0.0.0"]);
+        let none = check(None, None, ["", ""]);
+        use wire::IpVersion::{IPv4, IPv6, IpNotUsed};
+        assert_eq!([v6, v4, none], [IPv6, IPv4, IpNotUsed]);
+    }
 
     #[test]
     fn what_runs_beside_pods_is_the_host() {

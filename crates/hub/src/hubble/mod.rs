@@ -27,7 +27,6 @@ use proto::hubble::observer::{
     GetNodesRequest, GetNodesResponse, ServerStatusRequest, ServerStatusResponse,
 };
 use tokio::sync::mpsc;
-use tokio::time::Instant;
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -51,9 +50,10 @@ pub struct Hubble {
     observers: Arc<Observers>,
     access: Arc<Access>,
     replicas: Arc<Replicas>,
-    /// Whether clients come with TLS.
+    /// Whether agents come with TLS.
     tls: bool,
-    started: Instant,
+    /// This host's name; in a cluster, the pod's.
+    name: Arc<str>,
     cancel: CancellationToken,
     sessions: TaskTracker,
     pub counters: Counters,
@@ -109,7 +109,7 @@ impl Hubble {
             access,
             replicas,
             tls,
-            started: Instant::now(),
+            name: rustix::system::uname().nodename().to_string_lossy().into(),
             cancel,
             sessions: TaskTracker::new(),
             counters: Counters::default(),
@@ -147,6 +147,7 @@ impl Observer for Service {
             status
         };
         let request = request::Request::parse(request.get_ref(), person.scope).map_err(refuse)?;
+        let absent = hubble.absent(&request.scope).await;
         let busy = |error: crate::observe::TooMany| Status::resource_exhausted(error.to_string());
         let listener = hubble
             .replicas
@@ -154,7 +155,8 @@ impl Observer for Service {
             .map_err(|error| refuse(busy(error)))?;
         let (out, responses) = mpsc::channel(OUTGOING);
         let counters = hubble.counters.sessions.clone();
-        let session = session::Session { counters, request, listener, out };
+        let hub = hubble.name.clone();
+        let session = session::Session { counters, request, listener, hub, absent, out };
         hubble.sessions.spawn(session.run(hubble.cancel.clone().cancelled_owned()));
         Ok(Response::new(ReceiverStream::new(responses)))
     }

@@ -59,6 +59,12 @@ impl Hubble {
         GetNodesResponse { nodes: nodes.into_values().collect() }
     }
 
+    /// Names of those that cannot be asked.
+    pub(super) async fn absent(&self, scope: &Scope) -> Vec<String> {
+        let (_, unavailable) = parted(self.nodes(scope).await.nodes);
+        unavailable.into_iter().map(|it| it.name).collect()
+    }
+
     pub(super) fn namespaces(&self, scope: &Scope) -> GetNamespacesResponse {
         let names = self.inventory.namespaces().into_iter().filter(|it| scope.has(it));
         let namespace = |name: std::sync::Arc<str>| Namespace {
@@ -69,9 +75,7 @@ impl Hubble {
     }
 
     pub(super) async fn status(&self, scope: &Scope) -> ServerStatusResponse {
-        let nodes = self.nodes(scope).await.nodes;
-        let (connected, unavailable): (Vec<Node>, Vec<Node>) =
-            nodes.into_iter().partition(|it| it.state == i32::from(NodeState::NodeConnected));
+        let (connected, unavailable) = parted(self.nodes(scope).await.nodes);
         let sum = |value: fn(&Node) -> u64| connected.iter().map(value).sum();
         let rate = |it: &Node| it.seen_flows as f64 / (it.uptime_ns as f64 / 1e9).max(1.0);
         let count = |nodes: &[Node]| u32::try_from(nodes.len()).ok();
@@ -79,7 +83,8 @@ impl Hubble {
             num_flows: sum(|it| it.num_flows),
             max_flows: sum(|it| it.max_flows),
             seen_flows: sum(|it| it.seen_flows),
-            uptime_ns: u64::try_from(self.started.elapsed().as_nanos()).unwrap_or(u64::MAX),
+            // As Hubble's relay: of who has been there longest.
+            uptime_ns: connected.iter().map(|it| it.uptime_ns).max().unwrap_or(0),
             num_connected_nodes: count(&connected),
             num_unavailable_nodes: count(&unavailable),
             flows_rate: connected.iter().map(rate).sum(),
@@ -87,4 +92,9 @@ impl Hubble {
             version: concat!("amphipod v", env!("CARGO_PKG_VERSION")).to_owned(),
         }
     }
+}
+
+/// Those that are connected, and the others.
+fn parted(nodes: Vec<Node>) -> (Vec<Node>, Vec<Node>) {
+    nodes.into_iter().partition(|it| it.state == i32::from(NodeState::NodeConnected))
 }

@@ -3,6 +3,8 @@
 /// Cilium's number (`DropReason` in flow.proto); 0: it has none for this.
 pub fn number(kernel: &str) -> i32 {
     match kernel {
+        "MAC_INVALID_SOURCE" => 130,
+        "OTHERHOST" => 131,
         "IP_RPFILTER" | "IP_INVALID_SOURCE" => 132,
         "NETFILTER_DROP" | "BPF_CGROUP_EGRESS" => 133,
         "IP_CSUM" | "TCP_CSUM" | "UDP_CSUM" | "ICMP_CSUM" | "SKB_CSUM" | "IP_INHDR"

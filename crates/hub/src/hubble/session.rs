@@ -44,6 +44,10 @@ pub struct Session {
     pub counters: Arc<Counters>,
     pub request: Request,
     pub listener: Listener,
+    /// Who tells what no node does.
+    pub hub: Arc<str>,
+    /// Nodes of the cluster that cannot be asked.
+    pub absent: Vec<String>,
     pub out: Out,
 }
 
@@ -64,8 +68,14 @@ impl Session {
     }
 
     async fn serve(&mut self) -> Result<(), Gone> {
-        let connected = self.listener.nodes.iter().map(ToString::to_string).collect();
-        self.tell(nodes(NodeState::NodeConnected, connected, "")).await?;
+        let connected: Vec<String> = self.listener.nodes.iter().map(ToString::to_string).collect();
+        let mut absent = std::mem::take(&mut self.absent);
+        absent.retain(|it| !connected.contains(it));
+        self.tell(self.nodes(NodeState::NodeConnected, connected, "")).await?;
+        if !absent.is_empty() {
+            let why = "no agent of theirs is connected";
+            self.tell(self.nodes(NodeState::NodeUnavailable, absent, why)).await?;
+        }
         if self.request.most > 0 {
             self.kept().await?;
         }
@@ -104,10 +114,10 @@ impl Session {
         if !follow && !self.listener.is_answered() {
             let names = self.listener.unanswered().map(ToString::to_string).collect();
             let why = format!("no answer within {} s", PATIENCE.as_secs());
-            others.push(nodes(NodeState::NodeUnavailable, names, &why));
+            others.push(self.nodes(NodeState::NodeUnavailable, names, &why));
         }
         if all && kept.dropped > 0 {
-            others.push(self.lost("", kept.dropped));
+            others.push(self.lost(&self.hub, kept.dropped));
         }
         for response in others.into_iter().chain(kept.flows) {
             self.tell(response).await?;
@@ -125,15 +135,15 @@ impl Session {
                 self.flows(&lines, responses);
             }
             Event::End { node, error } if !error.is_empty() => {
-                responses.push(nodes(NodeState::NodeError, vec![node.to_string()], &error));
+                responses.push(self.nodes(NodeState::NodeError, vec![node.to_string()], &error));
             }
             Event::Joined { nodes: all, .. } if !all.is_empty() => {
                 let all = all.iter().map(ToString::to_string).collect();
-                responses.push(nodes(NodeState::NodeConnected, all, ""));
+                responses.push(self.nodes(NodeState::NodeConnected, all, ""));
             }
             Event::Left { replica, error } if !error.is_empty() => {
                 let names = vec![replica.to_string()];
-                responses.push(nodes(NodeState::NodeUnavailable, names, &error));
+                responses.push(self.nodes(NodeState::NodeUnavailable, names, &error));
             }
             Event::End { .. } | Event::Joined { .. } | Event::Left { .. } => {}
         }
@@ -172,6 +182,16 @@ impl Session {
             node_name: node.to_owned(),
             time: Some(timestamp(Timestamp::now())),
             response_types: Some(ResponseTypes::LostEvents(lost)),
+        }
+    }
+
+    fn nodes(&self, state: NodeState, node_names: Vec<String>, message: &str) -> GetFlowsResponse {
+        let event =
+            NodeStatusEvent { state_change: state.into(), node_names, message: message.to_owned() };
+        GetFlowsResponse {
+            node_name: self.hub.to_string(),
+            time: Some(timestamp(Timestamp::now())),
+            response_types: Some(ResponseTypes::NodeStatus(event)),
         }
     }
 
@@ -221,15 +241,5 @@ fn response(flow: Flow) -> GetFlowsResponse {
         node_name: flow.node_name.clone(),
         time: flow.time,
         response_types: Some(ResponseTypes::Flow(flow)),
-    }
-}
-
-fn nodes(state: NodeState, node_names: Vec<String>, message: &str) -> GetFlowsResponse {
-    let event =
-        NodeStatusEvent { state_change: state.into(), node_names, message: message.to_owned() };
-    GetFlowsResponse {
-        node_name: String::new(),
-        time: Some(timestamp(Timestamp::now())),
-        response_types: Some(ResponseTypes::NodeStatus(event)),
     }
 }

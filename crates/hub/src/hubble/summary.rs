@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::fmt::Write;
 
-use model::line::{Dns, Event, Kind, Line};
+use model::line::{Dns, Event, Kind, Line, Way};
 
 pub fn of(line: &Line) -> String {
     match (line.kind, &line.dns) {
@@ -21,7 +21,7 @@ pub fn of(line: &Line) -> String {
         (Kind::Flow, _) => {
             let mut text = format!("{} traffic", line.protocol);
             if let Some(ms) = line.interval_ms {
-                let _ = write!(text, " in {}", span(ms.saturating_mul(1000)));
+                let _ = write!(text, " in {}", interval(ms));
             }
             text + &counters(line)
         }
@@ -50,9 +50,14 @@ fn connection(line: &Line) -> String {
     text + &counters(line)
 }
 
+/// The source's bytes, as the arrow goes, whichever end was observed.
 fn counters(line: &Line) -> String {
     let mut text = String::new();
-    if let (Some(sent), Some(received)) = (line.bytes_sent, line.bytes_received) {
+    let (sent, received) = match line.direction {
+        Some(Way::Ingress) => (line.bytes_received, line.bytes_sent),
+        _ => (line.bytes_sent, line.bytes_received),
+    };
+    if let (Some(sent), Some(received)) = (sent, received) {
         let _ = write!(text, ", {sent} B sent, {received} B received");
     }
     if let Some(retransmits) = line.retransmits.filter(|it| *it > 0) {
@@ -83,6 +88,15 @@ fn counted(count: u64, noun: &str) -> String {
     format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
 }
 
+/// Whole milliseconds are known.
+fn interval(ms: u64) -> String {
+    match ms {
+        0 => "less than 1 ms".to_owned(),
+        1..1_000 => format!("{ms} ms"),
+        _ => span(ms.saturating_mul(1000)),
+    }
+}
+
 /// Three digits are enough.
 fn span(us: u64) -> String {
     match us {
@@ -110,5 +124,24 @@ mod tests {
         };
         check("TCP", "TCP dropped: NO_SOCKET, 2 packets");
         check("0", "Packet dropped: NO_SOCKET, 2 packets");
+    }
+
+    #[test]
+    fn both_ends_tell_of_the_same_bytes() {
+        let check = |direction: Way, sent: u64, received: u64, ms: u64, expected: &str| {
+            let line = Line {
+                kind: Kind::Flow,
+                protocol: "TCP".into(),
+                direction: Some(direction),
+                bytes_sent: Some(sent),
+                bytes_received: Some(received),
+                interval_ms: Some(ms),
+                ..Line::default()
+            };
+            assert_eq!(of(&line), expected);
+        };
+        check(Way::Egress, 95, 680, 0, "TCP traffic in less than 1 ms, 95 B sent, 680 B received");
+        check(Way::Ingress, 680, 95, 20, "TCP traffic in 20 ms, 95 B sent, 680 B received");
+        check(Way::Ingress, 680, 95, 4960, "TCP traffic in 4.960 s, 95 B sent, 680 B received");
     }
 }
