@@ -27,6 +27,7 @@ afterAll(async () => {
 function walk(name: string, query: string, through: (page: Page) => Promise<void>) {
   test(name, async () => {
     const { page, complaints } = await openPage(browser, `${demo.url}?${query}&since=-5m&refresh=1`);
+    page.setDefaultTimeout(60_000);
     try {
       await through(page);
       expect(await violations(page)).toEqual([]);
@@ -64,7 +65,7 @@ walk("map", `at=${POSTGRES}`, async (page) => {
   await page.locator("[aria-live]").filter({ hasText: "postgres, StatefulSet in shop" }).waitFor({ state: "attached" });
 });
 
-walk("matrix", "as=matrix", async (page) => {
+walk("matrix", `as=matrix&focus=${POSTGRES}&hops=1`, async (page) => {
   const cell = page.getByRole("gridcell", { name: /catalogue\b.* calls .*\bpostgres/ });
   await cell.filter({ hasText: /\d/ }).click();
   await page.locator(".panel h2", { hasText: /^catalogue.*→ postgres/ }).waitFor();
