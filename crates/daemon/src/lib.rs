@@ -5,9 +5,11 @@ pub mod config;
 mod cost;
 pub mod export;
 pub mod http;
+mod keepalive;
 pub mod metrics;
 pub mod supervise;
 pub mod tls;
 
 pub use cost::Meter;
+pub use keepalive::keepalive;
 pub use supervise::{Backoff, Policy, Supervisor};

@@ -97,6 +97,7 @@ impl Told {
             }
             Event::Applied(object) => self.recovery(object.resource()),
             Event::Deleted(key) => self.recovery(key.resource),
+            Event::Resumed(resource) => self.recovery(*resource),
             Event::Relisting(_) => {}
         }
     }

@@ -61,7 +61,7 @@ async fn list(kubeconfig: &str, how: &str) {
             Event::Applied(_) => pods += 1,
             Event::Listed(_) => break,
             Event::Failed { error, .. } => panic!("{error}"),
-            Event::Relisting(_) | Event::Deleted(_) => {}
+            Event::Relisting(_) | Event::Deleted(_) | Event::Resumed(_) => {}
         }
     }
     println!(

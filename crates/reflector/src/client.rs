@@ -21,9 +21,12 @@ use crate::{Access, Error};
 
 type Service = BoxCloneSyncService<Request<Full<Bytes>>, Response<Incoming>, BoxError>;
 
-const CONNECT_WITHIN: Duration = Duration::from_secs(5);
-/// A connection whose other end is gone without a word is noticed within about half a minute.
-const KEEPALIVE: (Duration, u32) = (Duration::from_secs(10), 2);
+/// After this a new try comes sooner than the kernel's next one.
+const CONNECT_WITHIN: Duration = Duration::from_secs(1);
+/// A connection whose other end is gone without a word is noticed within 2 s, idle or not. After a short outage TCP may wait
+/// for as long as that lasted before it tries again; a new connection does not.
+const KEEPALIVE: (Duration, u32) = (Duration::from_secs(1), 2);
+const UNACKNOWLEDGED: Duration = Duration::from_secs(2);
 /// What one connection may have read ahead.
 const BUFFER_BYTES: usize = 64 << 10;
 
@@ -108,6 +111,8 @@ fn service(config: &Config) -> Result<Service, kube_client::Error> {
     connector.set_keepalive(Some(KEEPALIVE.0));
     connector.set_keepalive_interval(Some(KEEPALIVE.0));
     connector.set_keepalive_retries(Some(KEEPALIVE.1));
+    #[cfg(target_os = "linux")]
+    connector.set_tcp_user_timeout(Some(UNACKNOWLEDGED));
     let connector = config.rustls_https_connector_with_connector(connector)?;
     let client: hyper_util::client::legacy::Client<_, Full<Bytes>> =
         hyper_util::client::legacy::Client::builder(TokioExecutor::new())

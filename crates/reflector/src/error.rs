@@ -63,7 +63,7 @@ pub enum Error {
 /// How soon another try makes sense.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Remedy {
-    /// The network or the API server comes back by itself.
+    /// The network or the API server comes back by itself; or it has forgotten, and is to be asked for everything.
     Soon,
     /// The API server has too much to do.
     Later,
@@ -77,11 +77,9 @@ impl Error {
             Self::Unreachable { .. }
             | Self::Timeout { .. }
             | Self::Interrupted { .. }
-            | Self::Silent { .. } => Remedy::Soon,
-            Self::Refused { .. }
-            | Self::Malformed { .. }
-            | Self::Expired { .. }
-            | Self::Review { .. } => Remedy::Later,
+            | Self::Silent { .. }
+            | Self::Expired { .. } => Remedy::Soon,
+            Self::Refused { .. } | Self::Malformed { .. } | Self::Review { .. } => Remedy::Later,
             Self::Kubeconfig { .. }
             | Self::Nowhere { .. }
             | Self::Credentials { .. }

@@ -18,4 +18,6 @@ pub enum Event {
     Listed(Resource),
     /// The watch does not go on for now, and tries again by itself.
     Failed { resource: Resource, error: Error },
+    /// After [`Event::Failed`] the watch goes on where it was, without a list. What was missed follows.
+    Resumed(Resource),
 }

@@ -32,7 +32,8 @@ pub struct Options {
     pub counters: Arc<Counters>,
 }
 
-/// Pauses before another try: each between the half and the whole of a length that doubles from the first to the last.
+/// Pauses before another try: each between the half and the whole of a length that doubles from the first to the last. What
+/// failed otherwise before counts for no more than its own last length.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Patience {
     pub first: Duration,
@@ -48,7 +49,7 @@ impl Default for Patience {
     fn default() -> Self {
         Self {
             first: Duration::from_millis(100),
-            unreachable: Duration::from_secs(1),
+            unreachable: Duration::from_millis(500),
             busy: Duration::from_secs(30),
             refused: Duration::from_secs(30),
         }

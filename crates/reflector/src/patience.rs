@@ -14,30 +14,35 @@ const RETRY_AFTER: Duration = Duration::from_secs(120);
 #[derive(Debug)]
 pub struct Tries {
     patience: Patience,
-    failed: u32,
+    /// The last one; zero: it goes well.
+    length: Duration,
 }
 
 impl Tries {
     pub fn new(patience: Patience) -> Self {
-        Self { patience, failed: 0 }
+        Self { patience, length: Duration::ZERO }
     }
 
     pub fn went_well_for(&mut self, length: Duration) {
         if length >= HEALTHY {
-            self.failed = 0;
+            self.length = Duration::ZERO;
         }
     }
 
     pub fn pause(&mut self, remedy: Remedy, asked: Option<Duration>) -> Duration {
-        let doubled = self.patience.first.saturating_mul(1 << self.failed.min(20));
-        self.failed += 1;
-        let whole = match remedy {
-            Remedy::Soon => doubled.min(self.patience.unreachable),
-            Remedy::Later => doubled.min(self.patience.busy),
+        let most = match remedy {
+            Remedy::Soon => self.patience.unreachable,
+            Remedy::Later => self.patience.busy,
             Remedy::Somebody => self.patience.refused,
         };
+        let whole = if remedy == Remedy::Somebody { most } else { self.doubled(most) };
         let pause = whole.mul_f64(0.5 + fastrand::f64() / 2.0);
         pause.max(asked.unwrap_or_default().min(RETRY_AFTER))
+    }
+
+    fn doubled(&mut self, most: Duration) -> Duration {
+        self.length = self.length.saturating_mul(2).max(self.patience.first).min(most);
+        self.length
     }
 }
 
@@ -65,6 +70,12 @@ mod tests {
         check(Remedy::Soon, &[100, 200, 400, 800, 1000, 1000]);
         check(Remedy::Later, &[100, 200, 400, 800, 1600, 3200, 6400, 8000, 8000]);
         check(Remedy::Somebody, &[30_000, 30_000]);
+        // A server that was out of reach for long is not therefore busy.
+        let mut back = Tries::new(PATIENCE);
+        for _ in 0..100 {
+            back.pause(Remedy::Soon, None);
+        }
+        assert!(back.pause(Remedy::Later, None) <= PATIENCE.unreachable * 2);
         let mut tries = Tries::new(PATIENCE);
         for _ in 0..100 {
             tries.pause(Remedy::Later, None);

@@ -62,6 +62,8 @@ struct Watch {
     streamed: bool,
     /// Where the view is; none without a complete list.
     version: Option<String>,
+    /// Whether the last that was told is that it does not go on.
+    failing: bool,
 }
 
 enum End {
@@ -81,7 +83,8 @@ impl Watch {
         let trim = Trim::of(&options, resource);
         let format = if options.protobuf { Format::Protobuf } else { Format::Json };
         let streamed = options.streamed;
-        Self { client, resource, options, out, trim, format, streamed, version: None }
+        let (version, failing) = (None, false);
+        Self { client, resource, options, out, trim, format, streamed, version, failing }
     }
 
     async fn run(&mut self) {
@@ -157,6 +160,7 @@ impl Watch {
             _ => {}
         }
         count(&counters.failures);
+        self.failing = true;
         let resource = self.resource;
         self.out.send(Event::Failed { resource, error }).await.ok().map(|()| pause)
     }
@@ -200,6 +204,7 @@ impl Watch {
             let (version, after) = self.page(&mut answer).await?;
             next = after;
             if next.is_empty() {
+                self.failing = false;
                 self.send(Event::Listed(self.resource)).await?;
                 self.version = Some(version);
                 return Ok(());
@@ -253,6 +258,8 @@ impl Watch {
         let (resource, verb) = (self.resource, ask.verb());
         if listing {
             self.send(Event::Relisting(resource)).await?;
+        } else if std::mem::take(&mut self.failing) {
+            self.send(Event::Resumed(resource)).await?;
         }
         let mut body = Body::watch(answer.format, self.options.limits.object_bytes);
         let interrupted =
@@ -334,6 +341,7 @@ impl Watch {
         }
         if *listing && meta.initial_end {
             *listing = false;
+            self.failing = false;
             self.send(Event::Listed(self.resource)).await?;
         }
         let reached = self.version.as_deref().and_then(|reached| order(&meta.version, reached));

@@ -48,7 +48,7 @@ impl View {
                 self.old.clear();
                 self.listed = true;
             }
-            Event::Failed { .. } => {}
+            Event::Failed { .. } | Event::Resumed(_) => {}
         }
     }
 }

@@ -1,14 +1,16 @@
 //! Without a hub: this node's pods and all services, from the API server itself.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use hashbrown::HashMap;
 use model::Change;
-use reflector::{Access, Allowed, Client, Event, Object, ObjectKey, Options, Resource};
+use reflector::{Access, Allowed, Client, Event, Object, ObjectKey, Options, Patience, Resource};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::State;
+use super::error::Remedy;
 use super::feed::{Closed, Feed};
 use super::pause::Pause;
 use super::pods::{HASH, MAX_PODS, pod};
@@ -17,6 +19,8 @@ use crate::config::Metadata;
 /// Events that wait for the pipeline; beyond, nothing is read from the API server.
 const EVENTS: usize = 256;
 const MAX_SERVICES: usize = 65_536;
+/// Between two tries while the API server is out of reach: every node comes back.
+const UNREACHABLE: Duration = Duration::from_secs(1);
 
 /// Until cancelled.
 pub async fn follow(node: Arc<str>, config: Metadata, feed: Feed, cancel: CancellationToken) {
@@ -28,7 +32,7 @@ pub async fn follow(node: Arc<str>, config: Metadata, feed: Feed, cancel: Cancel
                 Ok(client) => break client,
                 Err(error) => feed.lost(error.to_string()).await?,
             }
-            tokio::time::sleep(pause.next()).await;
+            tokio::time::sleep(pause.next(Remedy::Later)).await;
         };
         let server = client.server();
         feed.link.change(|facts| facts.peer = server);
@@ -44,13 +48,14 @@ async fn watch(node: &str, client: Client, feed: &Feed) -> Result<(), Closed> {
     let (out, mut events) = mpsc::channel(EVENTS);
     let cancel = CancellationToken::new();
     let _stop = cancel.clone().drop_guard();
+    let patience = Patience { unreachable: UNREACHABLE, ..Patience::default() };
+    let services = Options { patience, ..Options::default() };
     let of_node = Options {
         selector: Some(format!("spec.nodeName={node}")),
         labels: Allowed::new([HASH]),
-        ..Options::default()
+        ..services.clone()
     };
-    for (resource, options) in [(Resource::Pods, of_node), (Resource::Services, Options::default())]
-    {
+    for (resource, options) in [(Resource::Pods, of_node), (Resource::Services, services)] {
         let watch =
             reflector::watch(client.clone(), resource, options, out.clone(), cancel.clone());
         tokio::spawn(watch);
@@ -110,6 +115,10 @@ impl View {
             Event::Failed { resource, error } => {
                 self.of(resource).failed = true;
                 feed.lost(error.to_string()).await?;
+            }
+            Event::Resumed(resource) => {
+                self.of(resource).failed = false;
+                self.settle(client, feed).await?;
             }
         }
         Ok(())

@@ -23,8 +23,13 @@ use super::Link;
 use super::error::{Error, Peer, causes};
 use crate::config::{Hub, Metadata};
 
-/// TCP and TLS together.
-const CONNECT_WITHIN: Duration = Duration::from_secs(5);
+/// For TCP: after this a new try comes sooner than the kernel's next one.
+const CONNECT_WITHIN: Duration = Duration::from_secs(1);
+/// For TLS: when all agents come back at once, they take turns.
+const SHAKE_WITHIN: Duration = Duration::from_secs(15);
+/// TCP tries again 0.2, 0.6, 1.4 and 3 s after what was lost: before the longest of these pauses there is a new connection.
+const SILENCE: Duration = Duration::from_secs(2);
+const ASK: Duration = Duration::from_secs(1);
 const RESOLVE_WITHIN: Duration = Duration::from_secs(10);
 const MOST_TOKEN_BYTES: u64 = 64 << 10;
 /// Of one name.
@@ -88,15 +93,13 @@ impl Connector {
     }
 
     pub async fn open(&self, peer: &Peer) -> Result<Box<dyn Stream>, Error> {
-        let late = || Error::Silent { peer: peer.clone(), after: CONNECT_WITHIN };
-        timeout(CONNECT_WITHIN, self.connect(peer)).await.map_err(|_| late())?
-    }
-
-    async fn connect(&self, peer: &Peer) -> Result<Box<dyn Stream>, Error> {
+        let late = |after| move |_| Error::Silent { peer: peer.clone(), after };
         let unreachable =
             |error: io::Error| Error::Unreachable { peer: peer.clone(), reason: error.to_string() };
-        let tcp = TcpStream::connect(peer.address).await.map_err(unreachable)?;
+        let tcp = timeout(CONNECT_WITHIN, TcpStream::connect(peer.address)).await;
+        let tcp = tcp.map_err(late(CONNECT_WITHIN))?.map_err(unreachable)?;
         tcp.set_nodelay(true).map_err(unreachable)?;
+        daemon::keepalive(&tcp, ASK, SILENCE).map_err(unreachable)?;
         let counted = Counted { tcp, link: self.link.clone() };
         if !peer.server.tls {
             return Ok(Box::new(counted));
@@ -106,8 +109,14 @@ impl Connector {
         let tls = self.tls.as_ref().ok_or_else(no_authority)?;
         let name = ServerName::try_from(peer.server.host.clone());
         let name = name.map_err(|error| failed(error.to_string()))?;
-        let stream = TlsConnector::from(tls.config()).connect(name, counted).await;
-        Ok(Box::new(stream.map_err(|error| failed(causes(&error)))?))
+        let shake = timeout(SHAKE_WITHIN, TlsConnector::from(tls.config()).connect(name, counted));
+        let stream = shake.await.map_err(late(SHAKE_WITHIN))?;
+        // What TLS itself takes issue with is invalid; the rest is the network's.
+        let stream = stream.map_err(|error| match error.kind() {
+            io::ErrorKind::InvalidData => failed(causes(&error)),
+            _ => unreachable(error),
+        })?;
+        Ok(Box::new(stream))
     }
 
     /// The value of `authorization`, read anew: tokens are replaced before they expire.

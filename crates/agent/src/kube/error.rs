@@ -44,6 +44,8 @@ pub enum Error {
         "{peer} refuses: {reason}; see metadata.certificate and metadata.token: they must name this node, agent.node"
     )]
     Refused { peer: Peer, reason: String },
+    #[error("{peer} has no room: {reason}")]
+    Busy { peer: Peer, reason: String },
     #[error("{peer}: the connection broke: {reason}")]
     Broken { peer: Peer, reason: String },
     #[error(
@@ -60,6 +62,34 @@ pub enum Error {
     Kubelet { peer: Peer, status: http::StatusCode },
     #[error(transparent)]
     Certificates(#[from] tls::Error),
+}
+
+/// When another try makes sense.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Remedy {
+    /// The network or the server comes back by itself, or has said when.
+    Soon,
+    /// It has too much to do, or somebody has to change something.
+    Later,
+}
+
+impl Error {
+    pub fn remedy(&self) -> Remedy {
+        match self {
+            Self::Unreachable { .. }
+            | Self::Silent { .. }
+            | Self::Broken { .. }
+            | Self::Later { .. } => Remedy::Soon,
+            Self::Name { .. }
+            | Self::Tls { .. }
+            | Self::Refused { .. }
+            | Self::Busy { .. }
+            | Self::Wrong { .. }
+            | Self::Token { .. }
+            | Self::Kubelet { .. }
+            | Self::Certificates(_) => Remedy::Later,
+        }
+    }
 }
 
 /// An error with its causes, on one line; causes that the text before them has already are left out.

@@ -48,7 +48,7 @@ async fn ask(node: &Arc<str>, config: &Metadata, feed: &Feed) -> Result<(), Clos
             }
             Err(error) => {
                 feed.lost(error.to_string()).await?;
-                sleep(pause.next().min(config.kubelet_interval)).await;
+                sleep(pause.next(error.remedy()).min(config.kubelet_interval)).await;
             }
         }
     }

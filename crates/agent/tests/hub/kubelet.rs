@@ -9,7 +9,7 @@ use sim::apiserver::{ApiServer, Options, Resource, User};
 
 use super::scripted::Follower;
 
-fn pod(name: &str, node: &str, ip: &str) -> Value {
+pub fn pod(name: &str, node: &str, ip: &str) -> Value {
     json!({
         "apiVersion": "v1",
         "kind": "Pod",

@@ -3,6 +3,7 @@
 // The exception of clippy.toml for tests does not reach their helpers.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+mod cluster;
 mod kubelet;
 mod scripted;
 

@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Condvar, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use agent::Config;
 use agent::identity::Wish;
@@ -13,6 +13,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock::{self, Moment};
 use crate::view::View;
+
+/// How often a wait that nothing ends looks at the clock.
+const LOOK: Duration = Duration::from_millis(100);
 
 pub struct Agent {
     known: Arc<(Mutex<Known>, Condvar)>,
@@ -63,15 +66,17 @@ impl Agent {
     /// When what is known became such that it is `enough`; `None` if that is not so within `patience`.
     pub fn knows(&self, patience: Duration, enough: impl Fn(&View) -> bool) -> Option<Moment> {
         let (known, changed) = &*self.known;
-        let until = Instant::now() + patience;
-        let left = until.saturating_duration_since(Instant::now());
-        let known = changed
-            .wait_timeout_while(known.lock().unwrap(), left, |known| {
-                known.account.is_some() || !enough(&known.view)
-            })
-            .unwrap()
-            .0;
-        (known.account.is_none() && enough(&known.view)).then_some(known.changed)
+        let began = clock::now();
+        let mut known = known.lock().unwrap();
+        loop {
+            if known.account.is_none() && enough(&known.view) {
+                return Some(known.changed);
+            }
+            if clock::now().since(began).ran > patience {
+                return None;
+            }
+            known = changed.wait_timeout(known, LOOK).unwrap().0;
+        }
     }
 
     pub fn view(&self) -> View {

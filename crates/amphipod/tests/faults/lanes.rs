@@ -7,11 +7,13 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
-use crate::clock::Passed;
+use crate::clock::{self, Passed};
 use crate::script;
 
 /// More than any script takes with all its waits.
-const STUCK: Duration = Duration::from_secs(300);
+const STUCK: Duration = Duration::from_secs(200);
+/// How often a wait that nothing ends looks at the clock.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// Of one script: its seed, and how long it took the agent or why it failed.
 pub type Played = (u64, Result<Passed, String>);
@@ -39,9 +41,11 @@ pub fn play(seeds: &[u64], lanes: usize) -> Vec<Played> {
     }
     drop(out);
     let mut all: Vec<Played> = Vec::new();
+    let mut last = clock::now();
     loop {
-        match played.recv_timeout(STUCK) {
+        match played.recv_timeout(LOOK) {
             Ok(one) => {
+                last = clock::now();
                 if let (seed, Err(error)) = &one {
                     println!("FAILED seed {seed}: {error}");
                 }
@@ -51,6 +55,7 @@ pub fn play(seeds: &[u64], lanes: usize) -> Vec<Played> {
                 }
             }
             Err(RecvTimeoutError::Disconnected) => return all,
+            Err(RecvTimeoutError::Timeout) if clock::now().since(last).ran < STUCK => {}
             Err(RecvTimeoutError::Timeout) => {
                 let begun = &seeds[..seeds.len() - left.lock().unwrap().len()];
                 let done: BTreeSet<u64> = all.iter().map(|(seed, _)| *seed).collect();

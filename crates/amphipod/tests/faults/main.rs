@@ -46,6 +46,9 @@ fn seeds() -> Vec<u64> {
 #[test]
 fn an_agent_knows_the_cluster_after_any_script_of_faults() {
     network::own("an_agent_knows_the_cluster_after_any_script_of_faults", || {
+        if std::env::var_os("AMPHIPOD_FAULT_LOG").is_some() {
+            tracing_subscriber::fmt().with_max_level(tracing::Level::DEBUG).init();
+        }
         let lanes = std::env::var("AMPHIPOD_FAULT_LANES").ok().map(|text| text.parse().unwrap());
         let played = lanes::play(&seeds(), lanes.unwrap_or(LANES));
         tell(&played);
@@ -87,9 +90,10 @@ const BETWEEN: Duration = Duration::from_millis(500);
 #[test]
 fn an_agent_knows_the_cluster_after_a_minute_apart() {
     network::own("an_agent_knows_the_cluster_after_a_minute_apart", || {
-        let apart = [("API server", true, false), ("hub", false, true), ("both", true, true)];
-        let played = apart.map(|(name, server, hub)| {
-            (name, thread::spawn(move || minute_apart(name.len() as u64, server, hub)))
+        let apart =
+            [("API server", 1, true, false), ("hub", 2, false, true), ("both", 3, true, true)];
+        let played = apart.map(|(name, seed, server, hub)| {
+            (name, thread::spawn(move || minute_apart(seed, server, hub)))
         });
         for (name, played) in played {
             let passed = played.join().unwrap().unwrap_or_else(|error| panic!("{name}: {error}"));

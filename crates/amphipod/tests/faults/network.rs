@@ -29,7 +29,7 @@ pub fn own(name: &str, body: impl FnOnce()) {
     command.args(["--net", "--"]).arg(program).args([name, "--exact", "--nocapture"]);
     let status = command.env(OWN, "own").status();
     let status = status.expect("this test needs unshare; apt-get install util-linux");
-    assert!(status.success(), "{status}; it needs root, for a network namespace; see above");
+    assert!(status.success(), "{status}, see above; a network namespace needs root");
 }
 
 /// From now on nothing comes to `address`, or from it.

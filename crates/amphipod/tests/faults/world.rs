@@ -125,12 +125,13 @@ fn objects(server: &ApiServer, resource: Resource) -> Vec<serde_json::Value> {
     server.objects(resource).iter().map(|object| object.json()).collect()
 }
 
-/// Where a script's servers listen: addresses of the loopback that no client has, `first` for one server of all. Else a
+/// Where a script's servers listen, apart from those of its neighbours: addresses of the loopback that no client has, `first` for one server of all. Else a
 /// client may be given the port of a server that is down, as its own, and even reach itself there; the server then cannot
 /// come back.
 fn host(first: u8, seed: u64) -> IpAddr {
-    let [.., a, b, c] = seed.to_be_bytes();
-    [127, first + a % 100, b, c.clamp(1, 254)].into()
+    let digit = |of: u64, base: u64| (of % base) as u8;
+    let (c, b, a) = (digit(seed, 254), digit(seed / 254, 256), digit(seed / 254 / 256, 100));
+    [127, first + a, b, 1 + c].into()
 }
 
 /// The addresses of all pods and services, and some that others may get.

@@ -14,6 +14,9 @@ use tokio_util::sync::CancellationToken;
 use super::Connections;
 use super::connection::{Connection, Stream};
 
+/// Who cuts itself off and comes back again and again must not fill its places with connections that are dead.
+const SILENCE: Duration = Duration::from_secs(9);
+const ASK: Duration = Duration::from_secs(3);
 const HANDSHAKE: Duration = Duration::from_secs(10);
 /// After an accept that failed for want of something, such as descriptors.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -83,6 +86,7 @@ impl Accept {
 
 async fn shake(stream: TcpStream, tls: Option<tls::Server>) -> io::Result<Stream> {
     stream.set_nodelay(true)?;
+    daemon::keepalive(&stream, ASK, SILENCE)?;
     let Some(tls) = tls else { return Ok(Stream::Plain(stream)) };
     let stream = TlsAcceptor::from(tls.config()).accept(stream).await?;
     Ok(Stream::Tls(Box::new(stream)))

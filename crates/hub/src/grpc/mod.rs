@@ -13,7 +13,7 @@ use tonic::transport::Server;
 pub use accept::{Accept, Turn};
 pub use connection::{Connection, Stream};
 
-/// Until a connection whose other end is gone without a word is noticed, at most the sum of both.
+/// Until a connection whose other end answers for its kernel only is noticed, at most the sum of both.
 const KEEPALIVE: Duration = Duration::from_secs(20);
 const KEEPALIVE_ANSWER: Duration = Duration::from_secs(10);
 /// Between the last message of a stop and the end of the connections.

@@ -141,6 +141,7 @@ impl Store {
             Event::Failed { resource, error } => {
                 self.states[resource as usize].error = error.to_string();
             }
+            Event::Resumed(resource) => self.states[resource as usize].error.clear(),
         }
         self.number(&touched[before..], now);
     }

@@ -72,6 +72,7 @@ fn summary(event: &Event) -> String {
         Event::Deleted(key) => format!("deleted {}", key.name),
         Event::Listed(resource) => format!("listed {resource}"),
         Event::Failed { error, .. } => format!("failed: {error}"),
+        Event::Resumed(resource) => format!("resumed {resource}"),
     }
 }
 

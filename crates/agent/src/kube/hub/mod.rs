@@ -83,7 +83,7 @@ struct Follower {
 /// How one try of all replicas went.
 enum Round {
     /// One of them told all; then it ended.
-    Served { hub: usize, address: SocketAddr, since: Instant },
+    Served { hub: usize, address: SocketAddr, since: Instant, error: Error },
     /// None did; the last error.
     Failed(Error),
 }
@@ -93,25 +93,27 @@ impl Follower {
         let connector = loop {
             match Connector::new(&self.config, &[tls::HTTP2], &self.feed.link) {
                 Ok(connector) => break connector,
-                Err(error) => self.feed.lost(error.to_string()).await?,
+                Err(error) => {
+                    self.feed.lost(error.to_string()).await?;
+                    sleep(self.pause.next(error.remedy())).await;
+                }
             }
-            sleep(self.pause.next()).await;
         };
         let mut first = fastrand::usize(..self.config.hubs.len().max(1));
         let mut last = None;
         loop {
             match self.round(&connector, first, last).await? {
-                Round::Served { hub, address, since } => {
+                Round::Served { hub, address, since, error } => {
                     (first, last) = (hub + 1, Some(address));
                     if since.elapsed() >= LASTED {
                         self.pause.reset();
                     } else {
-                        sleep(self.pause.next()).await;
+                        sleep(self.pause.next(error.remedy())).await;
                     }
                 }
                 Round::Failed(error) => {
                     self.feed.lost(error.to_string()).await?;
-                    sleep(self.pause.next()).await;
+                    sleep(self.pause.next(error.remedy())).await;
                 }
             }
         }
@@ -151,7 +153,7 @@ impl Follower {
                     sleep_until(again).await;
                 }
                 match synced {
-                    Some(since) => return Ok(Round::Served { hub, address, since }),
+                    Some(since) => return Ok(Round::Served { hub, address, since, error }),
                     None => failed = Some(error),
                 }
             }

@@ -28,7 +28,8 @@ use crate::kube::wanted::{All, Told};
 use crate::kube::{State, Wanted};
 use crate::report::{self, Opened, Reporter};
 
-/// Between two pings, and until one of them is missed: a hub that is gone without a word is noticed within 20 s.
+/// Between two pings, and until one of them is missed: a hub that stands still is noticed within 20 s; one that is out of
+/// reach, by its connection.
 const PING: Duration = Duration::from_secs(10);
 /// What may pass without a word until all has been told. Afterwards only what changes is told.
 const ANSWER: Duration = Duration::from_secs(15);
@@ -254,6 +255,7 @@ fn failed(peer: &Peer, status: &Status) -> Error {
         Code::Unauthenticated | Code::PermissionDenied | Code::InvalidArgument => {
             Error::Refused { peer, reason }
         }
+        Code::ResourceExhausted => Error::Busy { peer, reason },
         Code::Unimplemented | Code::OutOfRange => Error::Wrong { peer, reason },
         _ => Error::Broken { peer, reason },
     }
