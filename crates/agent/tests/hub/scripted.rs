@@ -33,7 +33,7 @@ use tonic::transport::server::Connected;
 use tonic::{Request, Response, Status, Streaming};
 
 /// Longer than any patience of the agent.
-pub const SOON: Duration = Duration::from_secs(40);
+const SOON: Duration = Duration::from_secs(40);
 
 /// Encoded as a hub sends it.
 pub fn batch(epoch: u64, sequence: u64, changes: &[Change]) -> Batch {
