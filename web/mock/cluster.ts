@@ -59,7 +59,7 @@ export const MEASURES: Measure[] = [
   measure("retransmits", "flow", "packets", "sum", "Retransmitted segments", ["packets_sent"]),
   measure("connect", "connection", "seconds", "distribution", "Connect time"),
   measure("rtt", "flow", "seconds", "distribution", "Round trip"),
-  measure("drops", "drop", "packets", "sum", "Dropped packets", []),
+  measure("drops", "drop", "packets", "sum", "Dropped packets", ["packets_sent", "packets_received", "drops"]),
   measure("lookups", "dns", "lookups", "sum", "DNS lookups"),
   measure("lookup_failures", "dns", "lookups", "sum", "Failed lookups", ["lookups"]),
   measure("lookup", "dns", "seconds", "distribution", "Lookup time"),

@@ -44,6 +44,8 @@ pub struct Declaration {
     pub bad: bool,
     /// Of what is bad: whose sum it is a share of. Empty: there is no such sum.
     pub of: &'static [Measure],
+    /// The two ends of an edge tell of different things: both together are the whole. Otherwise they tell of the same.
+    pub apart: bool,
 }
 
 /// One of [`Measure::ALL`], by its place.
@@ -52,10 +54,10 @@ pub struct Measure(u8);
 
 macro_rules! measures {
     ($($constant:ident = $name:literal, $kind:literal, $unit:literal, $shape:ident,
-        $bad:literal $(of [$($of:ident),+])?, $title:literal;)+) => {
+        $bad:literal $(of [$($of:ident),+])? $(at $each:ident)?, $title:literal;)+) => {
         const DECLARATIONS: &[Declaration] = &[$(Declaration {
             name: $name, kind: $kind, unit: $unit, shape: Shape::$shape, title: $title, bad: $bad,
-            of: &[$($(Measure::$of),+)?],
+            of: &[$($(Measure::$of),+)?], apart: !(&[$(stringify!($each))?] as &[&str]).is_empty(),
         }),+];
 
         #[allow(non_camel_case_types, clippy::upper_case_acronyms)]
@@ -80,7 +82,8 @@ measures! {
     RETRANSMITS = "retransmits", "flow", "packets", Sum, true of [PACKETS_SENT], "Retransmitted segments";
     CONNECT = "connect", "connection", "seconds", Distribution, false, "Connect time";
     RTT = "rtt", "flow", "seconds", Distribution, false, "Round trip";
-    DROPS = "drops", "drop", "packets", Sum, true, "Dropped packets";
+    DROPS = "drops", "drop", "packets", Sum, true of [PACKETS_SENT, PACKETS_RECEIVED, DROPS] at each,
+        "Dropped packets";
     LOOKUPS = "lookups", "dns", "lookups", Sum, false, "DNS lookups";
     LOOKUP_FAILURES = "lookup_failures", "dns", "lookups", Sum, true of [LOOKUPS], "Failed lookups";
     LOOKUP = "lookup", "dns", "seconds", Distribution, false, "Lookup time";
@@ -231,5 +234,7 @@ mod tests {
             }
         }
         assert_eq!(Measure::FAILURES.declaration().of, [Measure::CONNECTIONS, Measure::FAILURES]);
+        let apart = Measure::ALL.into_iter().filter(|it| it.declaration().apart);
+        assert_eq!(apart.collect::<Vec<_>>(), [Measure::DROPS]);
     }
 }

@@ -94,6 +94,7 @@ describe("measures", () => {
     check({ connections: 100_000, failures: 2 }, "good");
     check({ connections: 10, failures: 0 }, "good");
     check({ drops: 1 }, "failing");
+    check({ drops: 1, packets_sent: 100_000 }, "good");
     check({ failures: 3 }, "failing");
     check({}, "unknown");
     expect(health(undefined, MEASURES, 0.01)).toBe("unknown");
@@ -111,7 +112,8 @@ describe("measures", () => {
     expect(share("failures", { failures: 10 })).toBe(1);
     // Of what was sent before, and again in this time.
     expect(share("retransmits", { retransmits: 10, packets_sent: 1 })).toBe(1);
-    expect(share("drops", { drops: 1, packets_sent: 5 })).toBeUndefined();
+    expect(share("drops", { drops: 1, packets_sent: 5, packets_received: 4 })).toBe(0.1);
+    expect(share("lookup_failures", { lookup_failures: 1 })).toBeUndefined();
   });
 
   test("a kind that nobody here has heard of", () => {

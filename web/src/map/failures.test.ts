@@ -49,7 +49,7 @@ describe("why an edge fails", () => {
   });
 
   test("it is the measure that is beyond the threshold, not one with a share below it", () => {
-    expect(found({ drops: 4, retransmits: 4, packets_sent: 5000 })).toEqual([["drops", 4, undefined]]);
+    expect(found({ drops: 500, retransmits: 4, packets_sent: 4500 })).toEqual([["drops", 500, 0.1]]);
     expect(found({ connections: 5000, failures: 5 })).toEqual([]);
   });
 

@@ -83,9 +83,10 @@ walk("edges", "as=edges&search=frontend", async (page) => {
 });
 
 walk("workloads", "view=workloads", async (page) => {
-  // What asks at a closed port fails, and comes first.
-  const asked = page.getByRole("row").filter({ hasText: "catalogueService" });
+  // The recommender asks at a closed port of it: only the caller saw that fail, yet it is told of who was asked.
+  const asked = page.getByRole("row").filter({ hasText: "catalogueDeployment" });
   await asked.filter({ hasText: /▲ \d/ }).waitFor();
+  await page.getByRole("columnheader", { name: "Failed connections" }).waitFor();
   await page.getByRole("searchbox").fill("shop/");
   await page.getByRole("link", { name: "postgres" }).click();
   await page.waitForURL(/view=workload&/);

@@ -8,7 +8,7 @@ use hashbrown::{Equivalent, HashMap};
 use model::row::{End, Values};
 use model::{Direction, Measure, Protocol};
 
-use super::{Answered, Ends, Query, Select, Way};
+use super::{Answered, Ends, Query, Select, Way, is_apart};
 use crate::store::Error;
 
 /// What is one node of the graph.
@@ -128,7 +128,8 @@ pub fn graph(
 }
 
 /// Rows, of which those of the destination's end count where the source's was not observed, or does not tell the whole.
-/// That is decided for each pair of workloads, whatever they are grouped by.
+/// That is decided for each pair of workloads, whatever they are grouped by. Of the end that does not count there is what
+/// ends tell apart.
 #[derive(Default)]
 struct Observed {
     workloads: HashMap<Way, usize>,
@@ -176,11 +177,14 @@ impl Observed {
     fn ways(self) -> HashMap<Way, Values> {
         let mut ways: HashMap<Way, Values> = HashMap::new();
         for (pair, direction, way, values) in self.rows {
-            if direction == self.pairs[pair].end() {
-                match ways.entry(way) {
-                    Entry::Occupied(mut sum) => sum.get_mut().merge(&values),
-                    Entry::Vacant(place) => drop(place.insert(values)),
-                }
+            let counts = direction == self.pairs[pair].end();
+            let values = if counts { values } else { values.only(is_apart) };
+            if values.is_empty() {
+                continue;
+            }
+            match ways.entry(way) {
+                Entry::Occupied(mut sum) => sum.get_mut().merge(&values),
+                Entry::Vacant(place) => drop(place.insert(values)),
             }
         }
         ways

@@ -15,8 +15,8 @@ use std::panic::resume_unwind;
 use std::sync::Arc;
 
 use model::row::{End, Key, Values};
-use model::{Direction, Protocol};
-use proto::columns::{Reader, merge};
+use model::{Direction, Measure, Protocol};
+use proto::columns::{Reader, Sum, merge};
 
 use crate::ingest::Ingest;
 use crate::store::{Block, Edges, Error, Level, Loss, Want, WindowFacts, key};
@@ -60,7 +60,7 @@ struct Covered {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Ends {
     Both,
-    /// Not what the destination's end saw, where it lies beside what the source's did.
+    /// Not what the destination's end saw, where it lies beside what the source's did and has nothing that ends tell apart.
     Source,
 }
 
@@ -82,16 +82,18 @@ impl Sides {
         self.0[direction as usize].merge(values);
     }
 
-    /// As the source's end was observed; where it was not, as the destination's was.
+    /// As the source's end was observed; what was not observed there, as the destination's was.
     pub fn of_source(self) -> Values {
-        let [egress, ingress] = self.0;
-        if egress.is_empty() { ingress } else { egress }
+        let [mut egress, ingress] = self.0;
+        egress.complete(&ingress);
+        egress
     }
 
     /// The other way around.
     pub fn of_destination(self) -> Values {
-        let [egress, ingress] = self.0;
-        if ingress.is_empty() { egress } else { ingress }
+        let [egress, mut ingress] = self.0;
+        ingress.complete(&egress);
+        ingress
     }
 }
 
@@ -177,9 +179,11 @@ impl Query {
             Ends::Source => seen(&blocks, edges.len()),
             Ends::Both => Vec::new(),
         };
+        let is_needless = |edge: u32| {
+            seen.get(edge as usize).is_some_and(|it| !it.apart) && is_second(&edges, &seen, edge)
+        };
         let wanted = |edge: u32| {
-            key(&edges, edge)
-                .is_some_and(|it| select.matches(it) && !is_second(&edges, &seen, edge))
+            key(&edges, edge).is_some_and(|it| select.matches(it) && !is_needless(edge))
         };
         // Two halves at once where there is much to read; a hub has two threads for such work.
         let half = if blocks.len() >= MANY { blocks.len() / 2 } else { 0 };
@@ -203,25 +207,46 @@ impl Query {
 /// From so many blocks on they are read by two threads.
 const MANY: usize = 6;
 
-/// Of which edges there are rows.
-fn seen(blocks: &[Arc<Block>], edges: usize) -> Vec<bool> {
-    let mut seen = vec![false; edges];
+/// What there is of an edge.
+#[derive(Clone, Copy, Default)]
+struct Seen {
+    rows: bool,
+    /// Some have what ends tell apart.
+    apart: bool,
+}
+
+/// Of each edge.
+fn seen(blocks: &[Arc<Block>], edges: usize) -> Vec<Seen> {
+    let mut seen = vec![Seen::default(); edges];
+    let mut sum = Sum::default();
     for block in blocks {
         // What is damaged is told when it is read.
-        let Ok(mut reader) = Reader::of(&block.columns, |_| false) else { continue };
+        let Ok(mut reader) = Reader::of(&block.columns, is_apart) else { continue };
         while let Ok(Some(edge)) = reader.advance() {
+            if reader.add_to(&mut sum).is_err() {
+                break;
+            }
+            let apart = !sum.is_empty();
+            if apart {
+                sum = Sum::default();
+            }
             if let Some(seen) = seen.get_mut(edge as usize) {
-                *seen = true;
+                seen.rows = true;
+                seen.apart |= apart;
             }
         }
     }
     seen
 }
 
+fn is_apart(measure: Measure) -> bool {
+    measure.declaration().apart
+}
+
 /// Whether it is the destination's end of an edge whose source's end is among those `seen`.
-fn is_second(edges: &Edges, seen: &[bool], edge: u32) -> bool {
+fn is_second(edges: &Edges, seen: &[Seen], edge: u32) -> bool {
     let first = edge ^ 1;
-    if edge.is_multiple_of(2) || !seen.get(first as usize).is_some_and(|seen| *seen) {
+    if edge.is_multiple_of(2) || !seen.get(first as usize).is_some_and(|seen| seen.rows) {
         return false;
     }
     let (Some(first), Some(second)) = (key(edges, first), key(edges, edge)) else { return false };

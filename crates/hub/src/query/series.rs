@@ -10,7 +10,7 @@ use model::{Direction, Measure};
 use proto::columns::{Reader, Sum, add_up};
 use ring::digest::{Context, SHA256};
 
-use super::{Along, Answered, Query, Select, Way, plan_from, workload};
+use super::{Along, Answered, Query, Select, Way, is_apart, plan_from, workload};
 use crate::store::{Block, Edges, Error, Level, Loss, PerLevel, Want, key};
 
 /// Of a distribution.
@@ -214,7 +214,7 @@ pub fn observed(query: &Query, plan: &Plan, select: &Select) -> Result<HashSet<u
 }
 
 /// The sums of what is stored here. What the destination's end told does not count where somebody told of the source's:
-/// here, or by `observed` elsewhere.
+/// here, or by `observed` elsewhere. Only what ends tell apart counts at both.
 ///
 /// # Errors
 /// The store cannot be read.
@@ -267,8 +267,15 @@ impl<'a> Adding<'a> {
             self.close();
             self.place = place;
         }
-        let added = Reader::of(&block.columns, |it| self.measures.contains(&it))
-            .and_then(|reader| add_up(reader, |edge| self.ways.counts(edge), &mut self.open));
+        let (measures, ways) = (self.measures, self.ways);
+        let added = Reader::of(&block.columns, |it| measures.contains(&it))
+            .and_then(|reader| add_up(reader, |edge| ways.counts(edge), &mut self.open));
+        let is_apart = |it| is_apart(it) && measures.contains(&it);
+        let beside = |edge| ways.is_wanted(edge) && !ways.counts(edge);
+        let added = added.and_then(|()| match measures.iter().any(|it| is_apart(*it)) {
+            true => add_up(Reader::of(&block.columns, is_apart)?, beside, &mut self.open),
+            false => Ok(()),
+        });
         if let Err(error) = added {
             tracing::error!(%error, "a block of history is damaged; the answer lacks what it had");
         }
@@ -427,6 +434,10 @@ impl<'a> Ways<'a> {
         let ways = self.wanted.iter().enumerate();
         let seen = ways.filter(|(_, way)| way.is_some_and(|it| self.egress.contains(&it)));
         seen.filter_map(|(edge, _)| key(self.edges, edge as u32).map(|it| way_hash(it))).collect()
+    }
+
+    fn is_wanted(&self, edge: u32) -> bool {
+        self.wanted.get(edge as usize).is_some_and(Option::is_some)
     }
 
     fn counts(&self, edge: u32) -> bool {

@@ -46,8 +46,22 @@ fn end(text: &str) -> End {
 impl Cluster {
     /// `edges`: source, destination, whose end it is, and bytes; one failure with each that has 13.
     fn observe(&mut self, time_s: u64, edges: &[(&str, &str, Direction, u64)]) {
+        let rows = edges.iter().map(|(source, destination, direction, bytes)| {
+            let mut values = Values::default();
+            values.add(Measure::BYTES_SENT, *bytes);
+            values.add(Measure::ACTIVE, 20);
+            values.observe(Measure::CONNECT, *bytes * 1_000_000);
+            if *bytes == 13 {
+                values.add(Measure::FAILURES, 1);
+            }
+            (*source, *destination, *direction, values)
+        });
+        self.tell(time_s, &rows.collect::<Vec<_>>());
+    }
+
+    fn tell(&mut self, time_s: u64, rows: &[(&str, &str, Direction, Values)]) {
         self.sequence += 1;
-        let keys = edges.iter().map(|(source, destination, direction, _)| Key {
+        let keys = rows.iter().map(|(source, destination, direction, _)| Key {
             source: end(source),
             destination: end(destination),
             service: "".into(),
@@ -56,16 +70,7 @@ impl Cluster {
             direction: *direction,
         });
         let numbers = self.ingest.catalogue.numbers(keys.collect());
-        let rows = numbers.into_iter().zip(edges).map(|(edge, (.., bytes))| {
-            let mut values = Values::default();
-            values.add(Measure::BYTES_SENT, *bytes);
-            values.add(Measure::ACTIVE, 20);
-            values.observe(Measure::CONNECT, *bytes * 1_000_000);
-            if *bytes == 13 {
-                values.add(Measure::FAILURES, 1);
-            }
-            (edge, values)
-        });
+        let rows = numbers.into_iter().zip(rows).map(|(edge, (.., values))| (edge, values.clone()));
         let batch = Batch {
             sequence: self.sequence,
             start_s: time_s,
@@ -179,6 +184,42 @@ fn both_ends_of_a_call_to_a_service_are_one_edge() {
     };
     let zones = ["web", "cart", "db", "example.org"].map(zone);
     assert_eq!(zones, [Some("a"), Some(""), Some("b"), None]);
+}
+
+#[test]
+fn each_end_tells_what_the_other_cannot() {
+    let mut cluster = cluster();
+    let values = |told: &[(Measure, u64)]| {
+        let mut values = Values::default();
+        told.iter().for_each(|(measure, value)| values.add(*measure, *value));
+        values
+    };
+    // A closed port: the caller fails, and the other host discards what it sent; each discards once more.
+    let caller = values(&[(Measure::FAILURES, 5), (Measure::PACKETS_SENT, 9), (Measure::DROPS, 1)]);
+    let called = values(&[(Measure::PACKETS_SENT, 7), (Measure::DROPS, 6)]);
+    let rows = [(WEB, CART, Egress, caller), (WEB, CART, Ingress, called)];
+    cluster.tell(NOW_S, &rows);
+    cluster.tell(NOW_S + 10, &rows[..1]);
+    let told = |values: &Values| {
+        [Measure::FAILURES, Measure::PACKETS_SENT, Measure::DROPS].map(|it| values.sum(it))
+    };
+
+    let (times_s, all) = (NOW_S..NOW_S + 60, Select::default());
+    let workloads = workloads(&cluster.query, times_s.clone(), &all, |_| true).unwrap().answer;
+    let of = |name: &str| workloads.iter().find(|it| *it.name == *name).unwrap();
+    assert_eq!(told(&of("web").outgoing), [Some(10), Some(18), Some(8)]);
+    assert_eq!(told(&of("cart").incoming), [Some(10), Some(7), Some(8)]);
+
+    for group in [Group::Workload, Group::Zone] {
+        let graph = graph(&cluster.query, times_s.clone(), &all, group, 100).unwrap().answer;
+        assert_eq!(graph.edges.len(), 1);
+        assert_eq!(told(&graph.edges[0].values)[2], Some(8), "{group:?}");
+    }
+    let measures = vec![Measure::FAILURES, Measure::PACKETS_SENT, Measure::DROPS];
+    let asked = Asked { measures, select: all, step_s: None };
+    let points = series(&cluster.query, times_s, &asked).unwrap().answer;
+    let sums = points.series.iter().map(|it| it.values.iter().flatten().sum::<f64>());
+    assert_eq!(sums.collect::<Vec<_>>(), [10.0, 18.0, 8.0]);
 }
 
 #[test]

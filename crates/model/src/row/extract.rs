@@ -47,9 +47,11 @@ impl Key {
 }
 
 /// Whether every healthy host discards such packets: frames that are another host's, what waits in a socket that is
-/// closed, multicast that nobody joined. They are records, but no sign of anything between two workloads.
+/// closed, segments that were received before (each probe of a keepalive is one), multicast that nobody joined. They are
+/// records, but no sign of anything between two workloads.
 pub fn is_routine(reason: &str, destination: Option<IpAddr>) -> bool {
-    matches!(reason, "OTHERHOST" | "SOCKET_CLOSE") || destination.is_none_or(|ip| ip.is_multicast())
+    matches!(reason, "OTHERHOST" | "SOCKET_CLOSE" | "TCP_OLD_SEQUENCE" | "TCP_OLD_DATA")
+        || destination.is_none_or(|ip| ip.is_multicast())
 }
 
 impl Values {

@@ -103,6 +103,26 @@ impl Values {
             }
         }
     }
+
+    /// What the `other` end of the same edge tells beside this one: what was not observed here, and what the ends tell
+    /// [apart](crate::measure::Declaration::apart).
+    pub fn complete(&mut self, other: &Self) {
+        let beside = other.only(|it| !self.has(it) || it.declaration().apart);
+        self.merge(&beside);
+    }
+
+    /// A part of it.
+    pub fn only(&self, wanted: impl Fn(Measure) -> bool) -> Self {
+        let mut part = self.clone();
+        for measure in self.measures().filter(|it| !wanted(*it)) {
+            part.present &= !(1 << measure.code());
+            match measure.is_distribution() {
+                true => part.distributions[measure.slot()] = None,
+                false => part.sums[measure.slot()] = 0,
+            }
+        }
+        part
+    }
 }
 
 #[cfg(test)]

@@ -61,6 +61,7 @@ fn each_kind_of_record_has_its_values() {
     let drop = Drop { reason, packets: 3, bytes: 9, interval_ns: 1 };
     check(Subject::Drop(drop.clone()), &[("drops", 3)]);
     check(Subject::Drop(Drop { reason: "OTHERHOST".into(), ..drop.clone() }), &[]);
+    check(Subject::Drop(Drop { reason: "TCP_OLD_SEQUENCE".into(), ..drop.clone() }), &[]);
     let mut multicast = record(Direction::Egress, Subject::Drop(drop));
     multicast.destination.ip = Some("ff02::16".parse().unwrap());
     let mut none = Values::default();
