@@ -33,7 +33,6 @@ pub enum Unit {
     Percent,
     Nanoseconds,
     Microseconds,
-    Seconds,
     /// Of 1024 bytes.
     Kilobytes,
     /// Of 2^20 bytes.
@@ -48,7 +47,6 @@ impl Unit {
             Self::Percent => "%",
             Self::Nanoseconds => "ns",
             Self::Microseconds => "µs",
-            Self::Seconds => "s",
             Self::Kilobytes => "KB",
             Self::Megabytes => "MB",
             Self::PerSecond => "/s",
@@ -63,7 +61,7 @@ impl Unit {
         match self {
             Self::Count | Self::PerSecond | Self::Kilobytes => format!("{value:.0}"),
             Self::Nanoseconds if value >= 10.0 => format!("{value:.0}"),
-            Self::Nanoseconds | Self::Microseconds | Self::Seconds | Self::Megabytes => {
+            Self::Nanoseconds | Self::Microseconds | Self::Megabytes => {
                 format!("{value:.1}")
             }
             Self::Percent => format!("{value:.2}"),
