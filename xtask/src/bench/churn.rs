@@ -24,7 +24,8 @@ const NODES: usize = 100;
 const RATE: usize = 10;
 /// As many come before: a cluster that has just been made has no former ReplicaSets, and all pods of a workload are alike.
 const HOURS: usize = 24;
-/// On the first the heap gets its holes, and tables their size.
+/// On the first the heap gets its holes, and tables their size: the hub's clock is the machine's, so that what it remembers
+/// for an hour fills up to its bound.
 const DAYS: usize = 2;
 /// A line of the table is of so many.
 const SHOWN: usize = 2;
@@ -35,9 +36,6 @@ const MET: (usize, u8, usize) = (200, 20, 20);
 const SYNC_SECONDS: f64 = 120.0;
 /// The hub takes what the API server tells within this.
 const CAUGHT_UP: Duration = Duration::from_secs(60);
-/// The hub's clock is the machine's: what it remembers for an hour, it remembers here for about as long as an hour of
-/// the day takes.
-const REMEMBER: &str = "remember = \"10s\"\n";
 const PAUSE: Duration = Duration::from_millis(100);
 
 pub fn run(lab: &Lab) -> Result<Findings> {
@@ -53,7 +51,7 @@ pub fn run(lab: &Lab) -> Result<Findings> {
     for _ in 0..HOURS {
         cluster.churn(RATE * 3600)?;
     }
-    let hub = Hub::start_with(lab, &cluster, None, false, REMEMBER)?;
+    let hub = Hub::start(lab, &cluster, None, false)?;
     let mut agents = Agents::start(lab)?;
     let crowd = crowd(&cluster)?;
     agents.synced(&Order::Connect { hub: hub.agents, agents: crowd, seconds: SYNC_SECONDS })?;
