@@ -1,7 +1,7 @@
 //! Random scripts: what happens to a world, and when.
 
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use fastrand::Rng;
 use sim::apiserver::{Fault, Hostile, Resource};
@@ -19,6 +19,8 @@ struct Script {
     quiet: Moment,
     /// Faults that last: each ends with the moment at which it was over.
     lasting: Vec<JoinHandle<Moment>>,
+    /// The API server has restarted as often as it was told to: it does one after the other.
+    restarted: Instant,
     /// Services that have gone and may come back.
     gone: Vec<serde_json::Value>,
 }
@@ -30,7 +32,8 @@ struct Script {
 pub fn play(seed: u64) -> Result<Passed, String> {
     let (world, random) = (World::start(seed), Rng::with_seed(seed));
     let (steps, lasting, gone) = (Vec::new(), Vec::new(), Vec::new());
-    let mut script = Script { world, random, steps, quiet: clock::now(), lasting, gone };
+    let (quiet, restarted) = (clock::now(), Instant::now());
+    let mut script = Script { world, random, steps, quiet, lasting, restarted, gone };
     if script.random.bool() {
         script.world.sync();
     }
@@ -79,11 +82,11 @@ impl Script {
                 let ms = self.length_ms();
                 // Not "reset": a version that is used twice deceives whoever watches, here as in a restored etcd.
                 let versions = self.random.choice(["continue", "forget"]).unwrap();
-                self.fault(format!("restart {ms} {versions}"), ms)
+                self.restarts(format!("restart {ms} {versions}"), ms)
             }
             17 => {
                 let (times, every) = (self.random.u64(1..4), self.random.u64(1..100));
-                self.fault(format!("flap {times} {every}"), times * every * 2)
+                self.restarts(format!("flap {times} {every}"), times * every * 2)
             }
             18 => {
                 let reversed = if self.random.bool() { " reversed" } else { "" };
@@ -116,6 +119,12 @@ impl Script {
         self.world.server.fault(line.parse::<Fault>().unwrap());
         self.lasts(ms, || {});
         line
+    }
+
+    fn restarts(&mut self, line: String, ms: u64) -> String {
+        let now = Instant::now();
+        self.restarted = self.restarted.max(now) + Duration::from_millis(ms);
+        self.fault(line, (self.restarted - now).as_millis() as u64)
     }
 
     fn lasts(&mut self, ms: u64, end: impl FnOnce() + Send + 'static) {
